@@ -31,7 +31,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use nix::sys::signal::{SigSet, Signal};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use admin::{AdminFault, AdminSockets, check as check_admin};
@@ -150,12 +151,28 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     Ok(())
 }
 
-/// `hangups` is told of SIGHUP, which ends a process that does not handle it.
-async fn handle_signals(shards: &[Orders], hangups: &Notify) -> io::Result<()> {
+/// Has SIGHUP wait until `start` takes it up: it would end a process that is still reading what
+/// it was started with.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn hold_hangups() -> io::Result<()> {
+    Ok(hangups().thread_block()?)
+}
+
+fn hangups() -> SigSet {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGHUP);
+    set
+}
+
+/// `told` hears of SIGHUP, which ends a process that does not handle it.
+async fn handle_signals(shards: &[Orders], told: &Notify) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut report = signal(SignalKind::user_defined1())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    hangups().thread_unblock()?;
     loop {
         let order = tokio::select! {
             () = next(&mut terminate) => Order::Drain,
@@ -163,7 +180,7 @@ async fn handle_signals(shards: &[Orders], hangups: &Notify) -> io::Result<()> {
             () = next(&mut report) => Order::Report,
             () = next(&mut hangup) => {
                 // One that comes meanwhile is not lost.
-                hangups.notify_one();
+                told.notify_one();
                 continue;
             }
         };
@@ -172,7 +189,7 @@ async fn handle_signals(shards: &[Orders], hangups: &Notify) -> io::Result<()> {
 }
 
 /// The next signal; never, once there can be no more.
-async fn next(signal: &mut Signal) {
+async fn next(signal: &mut Signals) {
     if signal.recv().await.is_none() {
         std::future::pending::<()>().await;
     }

@@ -130,6 +130,7 @@ fn end(result: Result<(), impl Display>, status: u8) -> ExitCode {
 }
 
 fn run(path: &Path) -> Result<(), String> {
+    control::hold_hangups().map_err(|why| format!("cannot hold signals: {why}"))?;
     let log = log_to_stderr();
     let (config, source) = config::open(path).map_err(|mistake| mistake.to_string())?;
     if let Some(filter) = config.log.as_deref().filter(|_| !log.is_fixed) {

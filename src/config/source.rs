@@ -126,7 +126,7 @@ impl Source {
         let mut config = parse(&name, &text, folder(&self.path))?;
         let file = document(&self.path, &text)?;
         self.same_role(&name, &file)?;
-        let (mut applied, pending) = self.held_back(&file);
+        let (mut applied, mut pending) = self.held_back(&file);
         applied.retain(|_, value| value.as_table().is_none_or(|table| !table.is_empty()));
         if applied != file {
             let text = toml::to_string(&applied);
@@ -141,6 +141,10 @@ impl Source {
             })?;
         }
         keep_made_keys(&mut config, running);
+        if config.covered != running.covered {
+            pending.push(called("edge", "covers"));
+            config.covered.clone_from(&running.covered);
+        }
         Ok(Change {
             changed: differences(&self.applied, &applied),
             pending,

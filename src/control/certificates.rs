@@ -29,6 +29,11 @@ impl Certificates {
         Tls::load(&self.settings)
     }
 
+    /// Whether these are the files that `settings` name, as they were read last.
+    pub(super) fn are_of(&self, settings: &Settings) -> bool {
+        self.settings == *settings && stamps(settings) == self.seen
+    }
+
     /// Hands new certificates to the shards where a file has changed since they were read.
     pub(super) fn look(&mut self, shards: &[Orders]) {
         if stamps(&self.settings) != self.seen {

@@ -24,7 +24,7 @@ use super::stamp::{Stamp, stamp};
 use super::subscribers::ListFile;
 use crate::config::{Change, Config, Role, Source};
 use crate::home::{Revoked, Subscribers};
-use crate::io::tls::Tls;
+use crate::io::tls::{Settings, Tls};
 use crate::io::{NewSettings, Order, Orders};
 use crate::limits;
 use crate::shard::{Configuration, RoleSettings};
@@ -207,7 +207,12 @@ struct Next {
 fn read(running: &Running) -> Result<Next, String> {
     let change = running.source.read_again(&running.config);
     let change = change.map_err(|mistake| mistake.to_string())?;
-    let certificates = change.config.tls.clone().map(|settings| {
+    // Sessions of before are resumed as long as nothing is another.
+    let is_other = |settings: &Settings| {
+        let before = running.certificates.as_ref();
+        before.is_none_or(|before| !before.are_of(settings))
+    };
+    let certificates = change.config.tls.clone().filter(is_other).map(|settings| {
         let certificates = Certificates::new(settings);
         let tls = certificates.load()?;
         Ok((certificates, Arc::new(tls)))
@@ -247,6 +252,7 @@ async fn put_in_place(running: Running, next: Next, told: &Told) -> Running {
     let Running {
         config: before,
         subscribers: list_before,
+        certificates: certificates_before,
         log,
         ..
     } = running;
@@ -292,7 +298,7 @@ async fn put_in_place(running: Running, next: Next, told: &Told) -> Running {
     Running {
         config,
         source,
-        certificates,
+        certificates: certificates.or(certificates_before),
         subscribers: list,
         log,
     }

@@ -18,8 +18,12 @@ const OLD: [u8; 64] = [9; 64];
 const NEW: [u8; 64] = [8; 64];
 
 fn at(addr: &str) -> NextHop {
+    over(Transport::Udp, addr)
+}
+
+fn over(transport: Transport, addr: &str) -> NextHop {
     NextHop::At(Hop {
-        transport: Transport::Udp,
+        transport,
         addr: addr.parse().unwrap(),
         name: None,
     })
@@ -383,4 +387,35 @@ fn strangers_and_limits_are_what_was_said_last() {
     assert_eq!(admitted(&mut world, 7_100), 3 * usize::from(world.width));
     world.limit(EDGES[0], None, 8);
     assert_eq!(admitted(&mut world, 7_200), 20);
+}
+
+#[test]
+fn a_call_that_rings_over_a_connection_to_a_former_home_is_taken_up() {
+    let mut world = World::with(
+        Tokens::Sealed,
+        |_| (),
+        |_, edge| edge.home = vec![over(Transport::Tcp, HOME)],
+    );
+    world.add_home(SECOND);
+    let (mut joe, mut ann) = (Phone::new("joe", JOE, true), Phone::new("ann", ANN, true));
+    joe.register(&mut world, EDGES[0]);
+    ann.register(&mut world, EDGES[1]);
+    let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+    joe.send(&mut world, EDGES[0], &invite);
+    assert_eq!(joe.status(&mut world), 100);
+    let invite = ann.receive(&mut world);
+    ann.answer(&mut world, EDGES[1], &invite, 180, "Ringing");
+    assert_eq!(joe.status(&mut world), 180);
+    change_edges(&mut world, |edge| {
+        edge.home = vec![over(Transport::Tcp, SECOND)]
+    });
+    world.pass(Duration::from_secs(20));
+    ann.answer(&mut world, EDGES[1], &invite, 200, "OK");
+    let ok = joe.receive(&mut world);
+    assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+    joe.dialog(&ok, true);
+    ann.dialog(&invite, false);
+    joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
+    assert!(ann.receive(&mut world).starts_with("ACK "));
+    ann_asks(&mut Call { world, joe, ann }, ("BYE", 1));
 }

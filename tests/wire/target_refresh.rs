@@ -181,6 +181,30 @@ fn what_the_far_side_sends_follows_an_update() {
 }
 
 #[test]
+fn a_dialog_that_has_moved_stays_where_it_is_under_another_key() {
+    for (mut call, width) in calls() {
+        let joe = moved(&call.joe, MOVED);
+        call.refreshes(&joe, "INVITE", 20, 200);
+        call.arrives("INFO", 5, MOVED);
+        for edge in EDGES {
+            call.world.reconfigure_edge(edge, |edge| {
+                edge.token_keys.insert(0, [8; 64]);
+                (edge.flow_key, edge.older_flow_keys) = ([4; 32], vec![[3; 32]]);
+            });
+        }
+        call.arrives("INFO", 6, MOVED);
+        let back = moved(&call.joe, JOE);
+        call.refreshes(&back, "UPDATE", 21, 200);
+        call.arrives("BYE", 7, JOE);
+        assert_eq!(
+            call.world.counter(EDGES[0], "unmarked"),
+            0,
+            "{width} shards"
+        );
+    }
+}
+
+#[test]
 fn a_new_connection_takes_the_place_of_one_that_is_gone() {
     // Where the old flow is known to be gone, the answer was 480.
     for width in [1, 2] {

@@ -163,6 +163,20 @@ fn what_does_not_fit_what_waits_is_refused_and_says_so() {
 }
 
 #[test]
+fn where_other_members_listen_is_listened_at_from_a_start_on() {
+    let text = format!("{HEAD}{EDGE}covers = [\"e2\"]\n");
+    let mut running = Running::start("covers", &text);
+    let before = running.config.covered.clone();
+    let moved = text.replace("127.0.0.12", "127.0.0.22");
+    for _ in 0..2 {
+        let (_, pending) = running.take_over(&moved);
+        assert_eq!(pending, ["[edge] `covers`"]);
+        assert_eq!(running.config.covered, before);
+    }
+    assert_eq!(running.take_over(&text).1.len(), 0);
+}
+
+#[test]
 fn keys_that_no_file_has_stay() {
     let text = format!("{HEAD}{EDGE}");
     let mut running = Running::start("made", &text);

@@ -4,7 +4,9 @@
 //! registration its flow. A call has the marks and tokens in its route set, which are good for
 //! as long as their key is listed and whoever shows them: a home that is no longer configured
 //! is a stranger to everything but its dialogs. What belongs to a node alone ends with its
-//! place in the configuration: keep-alives, its circuit, and what is bound to its flows.
+//! place in the configuration: keep-alives over UDP, its circuit, and what is bound to its flows.
+//! Over a connection keep-alives go on while there is one: calls may ring over it, and the far
+//! side, which goes by its own configuration, would give it up.
 //!
 //! Not here: what follows from sockets (`listen`, `core` and their like), which stays as it
 //! was until the next start, and who decides that (the shell).
@@ -13,7 +15,7 @@ use std::net::SocketAddr;
 
 use super::state::Edge;
 use super::{Member, Settings};
-use crate::id::Transport;
+use crate::id::{Flow, Transport};
 use crate::proxy::{Net, Step};
 use crate::send::{Hop, KeepaliveRole};
 
@@ -69,9 +71,10 @@ impl Edge {
     /// Ends the keep-alives, bindings and circuits of who is neither a home nor an edge by now.
     fn let_go_of_former_peers(&mut self, step: &mut Step<'_>, failed: &[(Transport, SocketAddr)]) {
         for flow in step.net.liveness.peers.flows() {
-            let addr = step.net.flows.peer(flow);
-            let lives_there = addr.is_some_and(|addr| self.origin_at(addr.ip()).is_ours());
-            if !lives_there && !self.origin(step.net, flow).is_ours() {
+            if let Flow::Udp { peer, .. } = flow
+                && !self.origin_at(peer.ip()).is_ours()
+                && !self.origin(step.net, flow).is_ours()
+            {
                 step.net.liveness.peers.forget(flow);
             }
         }

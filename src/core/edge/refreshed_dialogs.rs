@@ -133,9 +133,11 @@ impl RefreshedDialogs {
         if self.is_empty() {
             return;
         }
-        let phone = phone(net, &marks.phone_name(&subscriber.fields()));
-        if self.end_all_of(phone) {
-            net.tell_all(&Handoff::Renewed { phone });
+        for key in marks.places() {
+            let phone = phone(net, &marks.phone_name_by(key, &subscriber.fields()));
+            if self.end_all_of(phone) {
+                net.tell_all(&Handoff::Renewed { phone });
+            }
         }
     }
 

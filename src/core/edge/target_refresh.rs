@@ -85,8 +85,12 @@ impl Edge {
     fn names_its_phone(&self, pass: &Pass<'_, '_>, flow: Flow) -> bool {
         let claim = User::of_uri(pass.request.bytes, pass.uri_of_from());
         let found = self.flow_bindings.on_flow(pass.now, flow, claim);
-        let name = found.map(|found| self.phone_name(&found.subscriber));
-        name.is_some() && name == self.named_in_route(pass)
+        let Some(found) = found else { return false };
+        let fields = found.subscriber.fields();
+        self.marks.places().any(|key| {
+            let name = self.marks.phone_name_by(key, &fields);
+            self.named_in_route(pass, key) == Some(name)
+        })
     }
 
     /// Whether somebody receives at the far end of `flow`: always on a connection, over UDP
@@ -184,8 +188,27 @@ impl Edge {
         token: &Token,
         end: PhoneSide,
     ) -> Option<Refresh> {
+        let by = |key| self.refresh_by(key, pass, token, end);
+        let now = by(0)?;
+        let has_row = |it: &Refresh| self.refreshed.row(pass.now, it.dialog).is_some();
+        if self.refreshed.is_empty() || has_row(&now) {
+            return Some(now);
+        }
+        // A row that was made before the key has changed is that of the name of then.
+        let mut before = self.marks.places().skip(1).filter_map(by);
+        Some(before.find(has_row).unwrap_or(now))
+    }
+
+    /// The same where the phone has its name by the key at that place.
+    fn refresh_by(
+        &self,
+        key: usize,
+        pass: &Pass<'_, '_>,
+        token: &Token,
+        end: PhoneSide,
+    ) -> Option<Refresh> {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let phone = self.phone_of(pass, token)?;
+        let phone = self.phone_of(pass, token, key)?;
         let (from, to) = (message.from_tag()?.of(bytes), message.to_tag()?.of(bytes));
         let (own, other) = match end {
             PhoneSide::Sender => (from, to),
@@ -198,20 +221,20 @@ impl Edge {
     }
 
     /// The hash of the phone that our Route values of the request name.
-    fn phone_of(&self, pass: &Pass<'_, '_>, token: &Token) -> Option<u64> {
+    fn phone_of(&self, pass: &Pass<'_, '_>, token: &Token, key: usize) -> Option<u64> {
         let name = if token.is_empty() {
-            self.named_in_route(pass)?
+            self.named_in_route(pass, key)?
         } else if token.is_anonymous() {
             return None;
         } else {
-            self.phone_name(&token.subscriber())
+            self.marks.phone_name_by(key, &token.subscriber().fields())
         };
         Some(refreshed_dialogs::phone(pass.net, &name))
     }
 
     /// The name of the phone in our Route values, where those hold no token of a registration:
-    /// it follows from the flow token, or stands there itself.
-    fn named_in_route(&self, pass: &Pass<'_, '_>) -> Option<PhoneName> {
+    /// it follows from the flow token by the key at that place, or stands there itself.
+    fn named_in_route(&self, pass: &Pass<'_, '_>, key: usize) -> Option<PhoneName> {
         let (bytes, message) = (pass.request.bytes, pass.request.message);
         let routes = message.routes().iter().take(pass.plan.pop);
         let routes = routes.filter_map(|route| route.uri.as_ref());
@@ -221,7 +244,7 @@ impl Edge {
         let mut users = routes.chain(target).filter_map(|uri| uri.user);
         let user = users.next_back()?.of(bytes);
         Some(match Kind::of(user) {
-            Kind::Flow => self.marks.phone_name(&[user]),
+            Kind::Flow => self.marks.phone_name_by(key, &[user]),
             Kind::Clear | Kind::Sealed | Kind::Foreign => PhoneName::read(user)?,
         })
     }

@@ -20,10 +20,9 @@ impl Home {
         let failed: Vec<(Transport, _)> = failed.filter(is_edge).collect();
         self.derive(settings);
         self.settings = settings.clone();
+        // Over a connection keep-alives go on while there is one: calls may ring over it.
         for flow in step.net.liveness.peers.flows() {
-            let addr = step.net.flows.peer(flow);
-            let lives_there = addr.is_some_and(|addr| self.settings.has_edge_at(addr.ip()));
-            if !lives_there && !self.is_edge(step.net, flow) {
+            if matches!(flow, Flow::Udp { .. }) && self.is_former_edge(step.net, flow) {
                 step.net.liveness.peers.forget(flow);
             }
         }

@@ -29,8 +29,10 @@ impl Proxy {
         let uri = request.message.request_uri();
         let start = usize::from(uri.start);
         let sized = request.message.first(Name::ContentLength).is_some();
+        let mut branches = self.contexts.spare();
         let targets = self.plan.targets.drain(..).take(limits::BRANCHES_MAX);
-        let mut branches = self.contexts.spare(targets.len());
+        // A subscriber has two edges; a vector left to itself makes room for four.
+        branches.reserve_exact(targets.len().max(2));
         branches.extend(targets.map(Branch::new));
         Context {
             method: request.message.method(),

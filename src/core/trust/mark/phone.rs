@@ -1,6 +1,8 @@
 //! The name of a phone in the Record-Route value of its own side of a dialog, where a token
 //! would be of no use to anybody and ten times as long.
 
+use std::ops::Range;
+
 use super::{MarkKey, Text};
 
 /// The name of a phone among the values of one dialog: the same at every edge that has
@@ -34,10 +36,23 @@ impl PhoneName {
 }
 
 impl MarkKey {
+    /// The places of the keys in the ring.
+    pub(crate) fn places(&self) -> Range<usize> {
+        0..self.older.len() + 1
+    }
+
     /// The name of the phone that these fields tell from any other.
     #[must_use]
     pub(crate) fn phone_name(&self, fields: &[&[u8]]) -> PhoneName {
-        let mut text = Text::of(&self.mint);
+        self.phone_name_by(0, fields)
+    }
+
+    /// The name that it has, or had, by the key of that place in the ring, of which 0 is the one
+    /// that writes: a dialog keeps the name that it began with.
+    #[must_use]
+    pub(crate) fn phone_name_by(&self, place: usize, fields: &[&[u8]]) -> PhoneName {
+        let older = place.checked_sub(1).and_then(|place| self.older.get(place));
+        let mut text = Text::of(older.unwrap_or(&self.mint));
         text.put(&[CONTEXT]);
         fields.iter().for_each(|field| text.field(field));
         let mut name = [0; LEN];
@@ -69,6 +84,13 @@ mod tests {
         }
         let fields: [&[u8]; 3] = [b"joe", b"example.com", b"urn:uuid:1"];
         assert_ne!(name, other.phone_name(&fields));
+        let ring = MarkKey::ring(&[2; 32], &[[3; 32], [1; 32]]);
+        let names = ring
+            .places()
+            .map(|place| ring.phone_name_by(place, &fields));
+        let names: Vec<_> = names.collect();
+        assert_eq!((names[0], names[2]), (other.phone_name(&fields), name));
+        assert_eq!((names.len(), ring.phone_name(&fields)), (3, names[0]));
         let is_unreserved = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         assert!(name.as_bytes().iter().all(is_unreserved));
     }
