@@ -136,6 +136,44 @@ fn the_lab_serves_its_zone_and_puts_a_dead_edge_last() {
     assert!(seen.is_some(), "e2 never came back into the zone");
 }
 
+#[test]
+fn the_zone_is_that_of_the_members_of_the_day() {
+    let lab = Lab::start("zone-members");
+    let [e1, ..] = EDGES;
+    let file = lab.path("lab/e1.toml");
+    let text = std::fs::read_to_string(&file).expect("the lab wrote it");
+    let reload = |text: &str| {
+        std::fs::write(&file, text).expect("a file can be written");
+        let run = steadfast().args(["reload", "--node"]).arg(&file).output();
+        let run = run.expect("the program starts");
+        assert!(run.status.success(), "{run:?}");
+    };
+    let servers = |lines: &[&str]| {
+        let found = poll(STEP_MAX, || {
+            let found = short(e1, &["SRV", "_sip._udp.edge.example.com"]);
+            (found == lines).then_some(())
+        });
+        assert!(
+            found.is_some(),
+            "{:?}",
+            dig(e1, &["SRV", "_sip._udp.edge.example.com"])
+        );
+    };
+    let all = ["e1", "e2", "e3"].map(|name| format!("10 100 5060 {name}.edge.example.com."));
+    let all = all.each_ref().map(String::as_str);
+    servers(&all);
+    let without: String = text
+        .lines()
+        .filter(|line| !line.contains("name = \"e3\""))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    reload(&without);
+    servers(&all[..2]);
+    assert!(dig(e1, &["A", "e3.edge.example.com"]).contains("status: NXDOMAIN"));
+    reload(&text);
+    servers(&all);
+}
+
 /// A record as it should be, what is there instead, how the check ends, and what it says.
 type Fault = (&'static str, &'static str, i32, &'static [&'static str]);
 
