@@ -22,6 +22,7 @@ mod method;
 mod name;
 mod route;
 mod start;
+mod usual;
 mod values;
 pub mod via;
 
@@ -204,7 +205,7 @@ impl Pass<'_> {
     /// taken in; what is wrong with it is noted.
     fn may_stand(&mut self, id: Name, repeated: bool, line: Span) -> bool {
         let full = self.message.headers.len() >= limits::HEADERS_MAX;
-        if full && (repeated || id == Name::Other) {
+        if full && (repeated || matches!(id, Name::Unread | Name::Other)) {
             self.note(Malformed::TooMany);
             return false;
         }
@@ -284,13 +285,16 @@ impl Pass<'_> {
             }
         }
         if let Some(header) = self.message.first(Name::Via).copied() {
-            match Via::topmost(self.bytes, header.value) {
-                Ok(via) => self.message.top_via = Some(via),
-                Err(defect) => self.note(defect),
+            self.message.top_via = usual::via(self.bytes, header.value);
+            match self.message.top_via {
+                Some(via) => debug_assert_eq!(Via::topmost(self.bytes, header.value), Ok(via)),
+                None => self.unusual_via(header.value),
             }
         }
-        self.message.from = self.address(Name::From);
-        self.message.to = self.address(Name::To);
+        let (from, from_tag) = self.address(Name::From);
+        let (to, to_tag) = self.address(Name::To);
+        (self.message.from, self.message.to) = (from, to);
+        self.message.seen_tags = [from_tag, to_tag];
     }
 
     /// The Request-URI cannot be read, which is a defect where it is followed.
@@ -326,11 +330,35 @@ impl Pass<'_> {
         self.message.routes = routes;
     }
 
-    fn address(&mut self, name: Name) -> Option<Address> {
-        let value = self.message.first(name)?.value;
-        Address::parse(self.bytes, value)
-            .map_err(|defect| self.note(defect))
-            .ok()
+    /// The address of a From or To, and its tag where that was seen.
+    #[inline(always)]
+    fn address(&mut self, name: Name) -> (Option<Address>, Option<Option<Span>>) {
+        let Some(header) = self.message.first(name) else {
+            return (None, None);
+        };
+        let value = header.value;
+        match usual::address(self.bytes, value) {
+            Some((address, tag)) => {
+                debug_assert_eq!(Address::parse(self.bytes, value), Ok(address));
+                debug_assert_eq!(message::tag_of(self.bytes, Some(address)), Ok(tag));
+                (Some(address), Some(tag))
+            }
+            None => (self.unusual_address(value), None),
+        }
+    }
+
+    #[inline(never)]
+    fn unusual_via(&mut self, value: Span) {
+        match Via::topmost(self.bytes, value) {
+            Ok(via) => self.message.top_via = Some(via),
+            Err(defect) => self.note(defect),
+        }
+    }
+
+    #[inline(never)]
+    fn unusual_address(&mut self, value: Span) -> Option<Address> {
+        let address = Address::parse(self.bytes, value);
+        address.map_err(|defect| self.note(defect)).ok()
     }
 }
 

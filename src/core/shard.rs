@@ -223,7 +223,9 @@ impl Shard {
             Input::Drain => self.proxy.begin_drain(),
             Input::Tick => {}
         }
-        self.tick(now);
+        if !self.net.txns.is_quiet(now) {
+            self.tick(now);
+        }
         if let RoleState::Edge(edge) = &mut self.role {
             edge.write_down(&mut Step::new(&mut self.net, now));
         }

@@ -35,7 +35,7 @@ pub use self::host::{host_ip, same_host};
 pub(crate) use self::user::write_name;
 pub(crate) use self::user::write_user;
 
-pub(crate) use self::host::{host, port};
+pub(crate) use self::host::{host, ipv4_front, port};
 pub(crate) use self::key::{Key, sets_equal};
 pub(crate) use self::way::Way;
 

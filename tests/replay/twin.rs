@@ -231,7 +231,8 @@ fn header(line: &Line<'_>, outline: &mut Outline, defects: &mut Vec<Malformed>) 
     }
     let name = header_name(name);
     let repeated = outline.first(name).is_some();
-    if outline.headers.len() >= limits::HEADERS_MAX && (repeated || name == Name::Other) {
+    let is_unread = matches!(name, Name::Unread | Name::Other);
+    if outline.headers.len() >= limits::HEADERS_MAX && (repeated || is_unread) {
         return defects.push(Malformed::TooMany);
     }
     const SINGLE: [Name; 6] = [
@@ -256,6 +257,10 @@ fn header(line: &Line<'_>, outline: &mut Outline, defects: &mut Vec<Malformed>) 
 
 fn header_name(text: Text<'_>) -> Name {
     let known = [
+        ("Allow", Name::Unread),
+        ("Content-Type", Name::Unread),
+        ("User-Agent", Name::Unread),
+        ("c", Name::Unread),
         ("Alternative-Proxies", Name::OutboundProxy),
         ("Authorization", Name::Authorization),
         ("Call-ID", Name::CallId),

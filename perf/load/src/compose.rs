@@ -171,6 +171,15 @@ pub(super) fn answer(
     }
 }
 
+/// A request over TLS that anybody answers at once and keeps nothing of.
+pub(super) fn knock(number: u32) -> String {
+    format!(
+        "OPTIONS sip:edge.example.com SIP/2.0\r\nVia: SIP/2.0/TLS idle.invalid;branch=z9hG4bKi{number}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:i@example.com>;tag=1\r\nTo: <sip:edge.example.com>\r\n\
+         Call-ID: idle-{number}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
 /// The answers of the callee.
 pub(super) const RINGING: (u16, &str) = (180, "Ringing");
 /// To an INVITE and a BYE.

@@ -33,6 +33,9 @@ pub(super) trait Scenario {
 /// How long nothing happens at most between two looks at the progress.
 const GLANCE: Duration = Duration::from_millis(200);
 
+/// How long it listens when every attempt has ended: what comes then, nobody asked for.
+const AFTERWARDS: Duration = Duration::from_millis(50);
+
 /// Runs a scenario until every attempt has ended; the time from the first
 /// attempt to the end of the last one that was answered in time.
 ///
@@ -71,6 +74,14 @@ pub(super) fn drive(
             seen = now;
             glance(scenario.tally());
         }
+    }
+    let over = Instant::now() + AFTERWARDS;
+    while now < over {
+        wires.receive(over - now, |now, arrival, out| {
+            scenario.arrived(now, arrival, out);
+        })?;
+        wires.flush()?;
+        now = Instant::now();
     }
     Ok(last.duration_since(began))
 }

@@ -1,6 +1,6 @@
 //! Idle flows over TLS: opened one after the other, each with one request so
 //! that it counts as a phone's, then held; and what each of them costs the
-//! process at the other end in memory of its own.
+//! processes at the other end in memory of their own.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddrV4, TcpStream};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Fault;
+use super::compose::knock;
 use super::scenes::raise_open_files;
 use super::trust::Trust;
 
@@ -28,9 +29,26 @@ pub(crate) struct Idle {
     /// How many
     #[arg(long, value_name = "N", default_value_t = 5_000)]
     pub(crate) flows: u32,
-    /// The process whose memory is looked at
-    #[arg(long, value_name = "PID")]
-    pub(crate) watch: u32,
+    /// Process whose memory is looked at; may be given several times
+    #[arg(long, value_name = "PID", required = true)]
+    pub(crate) watch: Vec<u32>,
+    /// Name in the line of JSON, as in memory/steadfast
+    #[arg(long, value_name = "MEASURE/SYSTEM")]
+    pub(crate) label: Option<String>,
+    /// Print a line of JSON and no sentence
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What came of it, as a line of JSON.
+#[derive(serde::Serialize)]
+struct Weighed<'a> {
+    scenario: &'static str,
+    label: Option<&'a str>,
+    flows: u32,
+    bytes_each: f64,
+    bytes_before: f64,
+    bytes_after: f64,
 }
 
 /// Flows opened before the memory is looked at for the first time: what the
@@ -47,21 +65,39 @@ pub(super) fn run(options: &Idle) -> Result<(), Fault> {
     for number in 0..WARM {
         flows.push(open(options, &trust, number)?);
     }
-    let before = memory(options.watch)?;
+    let before = memory(&options.watch)?;
     for number in WARM..WARM + options.flows {
         flows.push(open(options, &trust, number)?);
     }
-    let after = memory(options.watch)?;
-    let each = (after - before) / f64::from(options.flows);
-    println!(
-        "{} idle TLS flows: {:.2} KiB of memory each ({:.1} MiB before, {:.1} MiB after)",
-        options.flows,
-        each / 1024.0,
-        before / MEBIBYTE,
-        after / MEBIBYTE
-    );
+    let after = memory(&options.watch)?;
+    let weighed = Weighed {
+        scenario: "idle",
+        label: options.label.as_deref(),
+        flows: options.flows,
+        bytes_each: (after - before) / f64::from(options.flows),
+        bytes_before: before,
+        bytes_after: after,
+    };
+    if options.json {
+        println!("{}", serde_json::to_string(&weighed)?);
+    } else {
+        println!("{weighed}");
+    }
     drop(flows);
     Ok(())
+}
+
+impl std::fmt::Display for Weighed<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            out,
+            "{} idle TLS flows: {:.2} KiB of memory each ({:.1} MiB before, {:.1} MiB after)",
+            self.flows,
+            self.bytes_each / 1024.0,
+            self.bytes_before / MEBIBYTE,
+            self.bytes_after / MEBIBYTE
+        )
+    }
 }
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
@@ -81,7 +117,7 @@ fn open(options: &Idle, trust: &Trust, number: u32) -> Result<TcpStream, Fault> 
 fn challenge(socket: &mut TcpStream, trust: &Trust, number: u32) -> io::Result<()> {
     let mut session = trust.greet(socket)?;
     let mut stream = rustls::Stream::new(&mut session, socket);
-    stream.write_all(options(number).as_bytes())?;
+    stream.write_all(knock(number).as_bytes())?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         let mut bytes = [0; 4_096];
@@ -93,22 +129,18 @@ fn challenge(socket: &mut TcpStream, trust: &Trust, number: u32) -> io::Result<(
     Ok(())
 }
 
-fn options(number: u32) -> String {
-    format!(
-        "OPTIONS sip:edge.example.com SIP/2.0\r\nVia: SIP/2.0/TLS idle.invalid;branch=z9hG4bKi{number}\r\n\
-         Max-Forwards: 70\r\nFrom: <sip:i@example.com>;tag=1\r\nTo: <sip:edge.example.com>\r\n\
-         Call-ID: idle-{number}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
-    )
-}
-
-/// Anonymous memory of a process, in bytes: its heap and stacks, none of its
-/// files and nothing the kernel keeps for its sockets. Looked at until it has
-/// stopped growing.
-fn memory(pid: u32) -> Result<f64, Fault> {
+/// Memory of processes, in bytes: their heaps and stacks, and what they share with one another
+/// as anonymous memory, none of their files and nothing the kernel keeps for their sockets.
+/// Looked at until it has stopped growing.
+fn memory(pids: &[u32]) -> Result<f64, Fault> {
     let look = || {
-        let watched = |why| Fault::Watched { pid, why };
-        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(watched)?;
-        anonymous(&text).ok_or_else(|| watched(io::Error::other("its status cannot be read")))
+        let each = pids.iter().map(|&pid| {
+            let watched = |why| Fault::Watched { pid, why };
+            let path = format!("/proc/{pid}/smaps_rollup");
+            let text = std::fs::read_to_string(path).map_err(watched)?;
+            own(&text).ok_or_else(|| watched(io::Error::other("its memory cannot be read")))
+        });
+        each.sum::<Result<f64, Fault>>()
     };
     let mut last = look()?;
     loop {
@@ -121,12 +153,13 @@ fn memory(pid: u32) -> Result<f64, Fault> {
     }
 }
 
-fn anonymous(status: &str) -> Option<f64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"))?;
-    let kibibytes: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kibibytes * 1024.0)
+/// A page that several processes share counts for each with its part (proc(5), `Pss`).
+fn own(rollup: &str) -> Option<f64> {
+    let kibibytes = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse::<f64>().ok()
+    };
+    Some((kibibytes("Pss_Anon:")? + kibibytes("Pss_Shmem:")?) * 1024.0)
 }
 
 #[cfg(test)]
@@ -135,10 +168,13 @@ mod tests {
 
     #[test]
     fn only_what_a_process_made_itself_counts() {
-        let status = "Name:\tx\nVmRSS:\t  900 kB\nRssAnon:\t     12 kB\nRssFile:\t 888 kB\n";
-        assert_eq!(anonymous(status), Some(12_288.0));
-        assert_eq!(anonymous("Name:\tx\n"), None);
-        assert!(memory(std::process::id()).unwrap() > 0.0);
-        memory(0).unwrap_err();
+        let rollup = "Rss:  1200 kB\nPss:  900 kB\nPss_Anon:   12 kB\nPss_File:   888 kB\nPss_Shmem:  4 kB\n";
+        assert_eq!(own(rollup), Some(16_384.0));
+        assert_eq!(own("Rss: 1 kB\n"), None);
+        let this = std::process::id();
+        let once = memory(&[this]).unwrap();
+        assert!(once > 0.0);
+        assert!(memory(&[this, this]).unwrap() > once);
+        memory(&[0]).unwrap_err();
     }
 }

@@ -20,7 +20,9 @@ mod comparison;
 mod compose;
 mod drive;
 mod failure;
+mod handshakes;
 mod idle;
+mod measure;
 mod options;
 mod outline;
 mod pace;
@@ -124,6 +126,7 @@ fn run(command: &Command) -> Result<(), Fault> {
             failover.check().map_err(Fault::Options)?;
             scenes::run(&failover.options, Scene::Failover, Some(failover))
         }
+        Command::Handshakes(handshakes) => handshakes::run(handshakes),
         Command::Relay(options) => relay::run(options),
         Command::Idle(options) => idle::run(options),
         Command::Compare(options) => comparison::run(options),

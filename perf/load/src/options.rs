@@ -23,6 +23,8 @@ pub(crate) enum Command {
     /// The same with two edges for each phone, one of which is killed meanwhile: calls lost, and
     /// how long the others waited
     Failover(Failover),
+    /// Open connections over TLS, ask one thing on each and close it
+    Handshakes(Handshakes),
     /// Move datagrams between two sides without reading them: the floor under every proxy
     Relay(Relay),
     /// Hold idle flows over TLS and look at the memory each of them takes at the other end
@@ -127,6 +129,17 @@ pub(crate) struct Failover {
     pub(crate) after: u64,
 }
 
+/// Of which kind they are.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Handshakes {
+    /// The load; --phones says from how many addresses
+    #[command(flatten)]
+    pub(crate) options: Options,
+    /// Each resumes the session of an earlier one
+    #[arg(long)]
+    pub(crate) resumed: bool,
+}
+
 /// The two sides of a relay.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Relay {
@@ -211,6 +224,17 @@ impl Failover {
     }
 }
 
+impl Handshakes {
+    /// As `Options::check`.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.options.check()?;
+        if self.options.transport != Speaks::Tls {
+            return Err("handshakes are over TLS: --transport tls --ca FILE".to_owned());
+        }
+        Ok(())
+    }
+}
+
 impl Relay {
     /// As `Options::check`.
     pub(super) fn check(&self) -> Result<(), String> {
@@ -277,6 +301,13 @@ mod tests {
         check("--to 127.0.0.1:5061 --transport tls", Err(together));
         check("--to 127.0.0.1:5060 --ca ca.pem", Err(together));
         check("--to 127.0.0.1:5061 --transport tls --ca ca.pem", Ok(()));
+        let line = "load handshakes --to 127.0.0.1:5061";
+        let Command::Handshakes(clear) = Line::try_parse_from(line.split(' ')).unwrap().command
+        else {
+            panic!("no handshakes")
+        };
+        let why = "handshakes are over TLS: --transport tls --ca FILE";
+        assert_eq!(clear.check(), Err(why.to_owned()));
         let fast = "--rate is 0: it should be more than 0 and at most 1000000";
         check("--to 127.0.0.1:5060 --rate 0", Err(fast));
     }

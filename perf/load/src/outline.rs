@@ -34,8 +34,13 @@ impl Mark {
     /// Reads the digits that follow a tag's name.
     fn read(from: &[u8]) -> Option<Self> {
         let at = memchr::memmem::find(from, b";tag=")? + 5;
+        Self::of(from.get(at..at + MARK_LEN)?)
+    }
+
+    /// Reads its digits.
+    fn of(digits: &[u8]) -> Option<Self> {
         let mut value: u128 = 0;
-        for byte in from.get(at..at + MARK_LEN)? {
+        for byte in digits {
             let digit = char::from(*byte).to_digit(16)?;
             value = value << 4 | u128::from(digit);
         }
@@ -168,13 +173,20 @@ impl MessageOutline {
         Some(line[colon + 1..].trim_ascii_start())
     }
 
-    /// The number in CSeq.
-    pub(super) fn cseq(&self, bytes: &[u8]) -> Option<u32> {
-        let number = self
-            .value(bytes, Head::CSeq)?
-            .split(|byte| *byte == b' ')
-            .next()?;
-        std::str::from_utf8(number).ok()?.parse().ok()
+    /// The branch of a response whose one Via is ours, as `Request::head` wrote it: the mark of the
+    /// attempt, the CSeq of the request and what tells it from another one of that number.
+    pub(super) fn branch(&self, bytes: &[u8]) -> Option<(Mark, u32, u8)> {
+        const COOKIE: &[u8] = b";branch=z9hG4bK";
+        let mut vias = self.lines(bytes, Head::Via);
+        let (via, None) = (vias.next()?, vias.next()) else {
+            return None;
+        };
+        let branch = &via[memchr::memmem::find(via, COOKIE)? + COOKIE.len()..];
+        let end = memchr::memchr2(b';', b',', branch).unwrap_or(branch.len());
+        let (mark, rest) = branch[..end].split_at_checked(MARK_LEN)?;
+        let (kind, cseq) = rest.split_last()?;
+        let cseq = std::str::from_utf8(cseq).ok()?.parse().ok()?;
+        Some((Mark::of(mark)?, cseq, *kind))
     }
 
     /// The lines of that name as they are, in order, each with its line end.
@@ -258,8 +270,8 @@ mod tests {
         );
         let routes: Vec<_> = outline.reversed(bytes, Head::RecordRoute).collect();
         assert_eq!(routes, [&b"<sip:c;lr>"[..], b"<sip:b;lr>", b"<sip:a;lr>"]);
-        assert_eq!(outline.cseq(bytes), Some(2));
         assert_eq!(outline.lines(bytes, Head::Via).count(), 2);
+        assert_eq!(outline.branch(bytes), None, "it is somebody else's as well");
         assert_eq!(outline.value(bytes, Head::Contact), None);
         // As an edge writes to a phone what would be fragmented otherwise.
         let bytes = b"INVITE sip:x SIP/2.0\r\nv: SIP/2.0/UDP 127.0.0.1\r\nt: <sip:x>\r\ni: 1\r\n\
@@ -284,6 +296,28 @@ mod tests {
         assert_eq!(Mark::read(&text), Some(MARK));
         assert_eq!(Mark::read(b"x;tag=beef"), None);
         assert_eq!(Mark::read(b"x"), None);
+    }
+
+    #[test]
+    fn a_response_is_to_the_request_whose_branch_it_has() {
+        let check = |via: &str, want: Option<(u32, u8)>| {
+            let bytes = format!(
+                "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;{via}\r\n\
+                 From: a;tag=beef0000000701020304\r\nCSeq: 2 BYE\r\n\r\n"
+            );
+            let mut outline = MessageOutline::default();
+            outline.read(bytes.as_bytes()).unwrap();
+            let want = want.map(|(cseq, kind)| (MARK, cseq, kind));
+            assert_eq!(outline.branch(bytes.as_bytes()), want, "{via}");
+        };
+        let ours = "branch=z9hG4bKbeef0000000701020304";
+        check(&format!("{ours}2b"), Some((2, b'b')));
+        let more = format!("rport=1;{ours}12r;received=127.0.0.2");
+        check(&more, Some((12, b'r')));
+        for other in [ours, "branch=beef00000007010203042b", "rport"] {
+            check(other, None);
+        }
+        check(&format!("{ours}b"), None);
     }
 
     #[test]

@@ -119,16 +119,18 @@ impl Scenario for Registrations {
     fn arrived(&mut self, now: Instant, arrival: Arrival<'_>, out: &mut Out) {
         let read = self.outline.read(arrival.bytes);
         let Some((Kind::Response(status, Method::Register), mark)) = read else {
-            self.tally.stray += 1;
+            self.tally.unread(arrival.bytes);
             return;
         };
         let Some(registration) = self.attempts.find(mark) else {
-            self.tally.stray += 1;
+            self.tally.unasked += 1;
             return;
         };
         // A second 401 to what was sent twice is no answer to what was sent since.
-        if self.outline.cseq(arrival.bytes) != Some(registration.cseq) {
-            self.tally.stray += 1;
+        let branch = Some((mark, registration.cseq, b'r'));
+        let is_asked = self.outline.branch(arrival.bytes) == branch;
+        if !is_asked || self.phones[registration.phone].line != arrival.line {
+            self.tally.unasked += 1;
             return;
         }
         if status < 200 {
@@ -234,15 +236,18 @@ mod tests {
                 slot: 0,
                 number: number(index),
             };
-            let (mut tag, mut answer) = (Vec::new(), b"SIP/2.0 200 OK\r\nFrom: <x>;tag=".to_vec());
+            let mut tag = Vec::new();
             mark.write(&mut tag);
-            answer.extend_from_slice(&tag);
-            answer.extend_from_slice(b"\r\nCSeq: 1 REGISTER\r\n\r\n");
+            let tag = String::from_utf8(tag).unwrap();
+            let answer = format!(
+                "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK{tag}1r\r\n\
+                 From: <x>;tag={tag}\r\nCSeq: 1 REGISTER\r\n\r\n"
+            );
             if index == 0 {
                 let arrival = Arrival {
                     line,
                     peer: to,
-                    bytes: &answer,
+                    bytes: answer.as_bytes(),
                 };
                 load.arrived(after(ms), arrival, &mut wires.out);
             }

@@ -1,5 +1,4 @@
-//! The loads of the command line: the phones of each, its two ends, and what
-//! is measured meanwhile.
+//! The loads of the command line: the phones of each and its two ends.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
@@ -12,16 +11,16 @@ use super::Fault;
 use super::bounds;
 use super::calls::{self, Callees, Calls};
 use super::compose::World;
-use super::drive::{Scenario, drive};
+use super::drive::{Scenario as _, drive};
 use super::failure::Failure;
+use super::measure::{self, measure};
 use super::options::{Failover, Options, Scene, Speaks};
 use super::outline::MessageOutline;
 use super::pace::{Arrivals, Pace};
 use super::phones::{Manner, Phone};
 use super::registrations::Registrations;
-use super::tally::{Report, Tally};
+use super::tally::Tally;
 use super::trust::Trust;
-use super::watch;
 use super::wires::{Line, Wires};
 
 /// Allows as many open files as the process may allow itself.
@@ -78,16 +77,9 @@ pub(super) fn run(
             measure(options, scenario, &mut wires, "failover")?
         }
     };
-    println!("{}", serde_json::to_string(&report)?);
-    if !options.json {
-        println!("{}", report.table());
-    }
+    measure::print(options, &report)?;
     linger(&mut wires, Duration::from_secs(options.linger))?;
-    let (failed, attempted) = (report.tally.failed(), report.tally.attempted);
-    if failed > 0 {
-        return Err(Fault::Failed { failed, attempted });
-    }
-    Ok(())
+    measure::verdict(&report)
 }
 
 /// Keeps the flows open, for whoever measures what they cost.
@@ -244,70 +236,4 @@ fn phones(options: &Options, wires: &mut Wires) -> Result<Vec<Phone>, Fault> {
         phones.push(Phone::new(line, to));
     }
     Ok(phones)
-}
-
-/// Drives a scenario at the pace asked for, between two looks at the watched
-/// processes.
-fn measure<S: Scenario>(
-    options: &Options,
-    mut scenario: S,
-    wires: &mut Wires,
-    name: &'static str,
-) -> Result<Report, Fault> {
-    let before = cpu(options)?;
-    let (first, lasts) = (Instant::now(), Duration::from_secs(options.seconds));
-    let arrivals = match options.rate {
-        Some(rate) => Arrivals::Open {
-            first,
-            every: 1.0 / rate,
-        },
-        None => Arrivals::Closed {
-            window: options.window,
-        },
-    };
-    let pace = Pace {
-        arrivals,
-        until: first + lasts,
-        most: options.count.unwrap_or(u64::MAX),
-    };
-    let progress = progress(options);
-    let lasted = drive(&mut scenario, wires, &pace, |tally| {
-        progress.set_position(first.elapsed().as_secs().min(options.seconds));
-        progress.set_message(format!("{} done, {} failed", tally.done, tally.failed()));
-    })?;
-    progress.finish_and_clear();
-    let after = cpu(options)?;
-    let pairs = before.iter().zip(&after);
-    let cpu = pairs.map(|((pid, before), (_, after))| (*pid, after - before));
-    let mut more = vec![("closed", wires.closed() as u64)];
-    more.extend(scenario.more());
-    let report = Report {
-        scenario: name,
-        label: options.label.clone(),
-        tally: scenario.into_tally(),
-        lasted,
-        cpu: cpu.collect(),
-        more,
-    };
-    Ok(report)
-}
-
-fn progress(options: &Options) -> indicatif::ProgressBar {
-    // Nothing is drawn where standard error is no terminal.
-    let bar = indicatif::ProgressBar::new(options.seconds);
-    let style = indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} s  {msg}");
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_plain) => bar,
-    }
-}
-
-/// Processor seconds of the watched processes and, last, of this one.
-fn cpu(options: &Options) -> Result<Vec<(u32, f64)>, Fault> {
-    let all = options.watch.iter().copied().chain([std::process::id()]);
-    all.map(|pid| match watch::cpu_seconds(pid) {
-        Ok(seconds) => Ok((pid, seconds)),
-        Err(why) => Err(Fault::Watched { pid, why }),
-    })
-    .collect()
 }

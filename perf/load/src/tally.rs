@@ -18,13 +18,18 @@ pub(super) struct Tally {
     pub(super) timed_out: u64,
     /// Attempts for which there was no room.
     pub(super) not_begun: u64,
+    /// Attempts whose connection did not come about as it should, or ended before the answer.
+    pub(super) broken: u64,
     /// Attempts refused, by status.
     pub(super) refused: BTreeMap<u16, u64>,
     /// Requests that came to another phone than they were for.
     pub(super) misrouted: u64,
     /// Messages sent again because nothing came back.
     pub(super) retransmitted: u64,
-    /// Messages that came a second time, too late, or from nowhere.
+    /// Responses that nobody waited for: to no request of ours, to another phone than asked, or
+    /// after the final one. A message that was sent again may bring one.
+    pub(super) unasked: u64,
+    /// Other messages that came a second time, too late, or from nowhere.
     pub(super) stray: u64,
     /// From the moment an attempt should have begun to its answer, in
     /// microseconds.
@@ -40,9 +45,11 @@ impl Tally {
             done: 0,
             timed_out: 0,
             not_begun: 0,
+            broken: 0,
             refused: BTreeMap::new(),
             misrouted: 0,
             retransmitted: 0,
+            unasked: 0,
             stray: 0,
             latency: Histogram::new_with_bounds(1, 60_000_000, 3)?,
         })
@@ -50,7 +57,16 @@ impl Tally {
 
     /// Attempts that did not go as they should.
     pub(super) fn failed(&self) -> u64 {
-        self.timed_out + self.not_begun + self.refused.values().sum::<u64>()
+        self.timed_out + self.not_begun + self.broken + self.refused.values().sum::<u64>()
+    }
+
+    /// Counts a message that is none of this run.
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
+        if bytes.starts_with(b"SIP/2.0 ") {
+            self.unasked += 1;
+        } else {
+            self.stray += 1;
+        }
     }
 
     /// Counts a refusal.
@@ -153,8 +169,10 @@ impl Report {
             ("failed", tally.failed()),
             ("timed_out", tally.timed_out),
             ("not_begun", tally.not_begun),
+            ("broken", tally.broken),
             ("misrouted", tally.misrouted),
             ("retransmitted", tally.retransmitted),
+            ("unasked", tally.unasked),
             ("stray", tally.stray),
         ] {
             row(name, Figure::Count(value));
@@ -194,7 +212,7 @@ impl Report {
         table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
         table.set_header([self.scenario, ""]);
         for (name, figure) in self.rows() {
-            let always = ["attempted", "done", "failed", "retransmitted"];
+            let always = ["attempted", "done", "failed", "retransmitted", "unasked"];
             if !figure.is_nothing() || always.contains(&name.as_str()) {
                 let figure = comfy_table::Cell::new(figure);
                 let figure = figure.set_alignment(comfy_table::CellAlignment::Right);
@@ -239,8 +257,8 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&report()).unwrap(),
             "{\"scenario\":\"calls\",\"label\":\"full/\\\"here\\\"\",\"attempted\":1003,\"done\":1000,\
-             \"failed\":3,\"timed_out\":1,\"not_begun\":0,\"misrouted\":0,\"retransmitted\":0,\
-             \"stray\":0,\"refused_503\":2,\"seconds\":2.0,\"rate\":500.0,\"p50_us\":500223,\
+             \"failed\":3,\"timed_out\":1,\"not_begun\":0,\"broken\":0,\"misrouted\":0,\"retransmitted\":0,\
+             \"unasked\":0,\"stray\":0,\"refused_503\":2,\"seconds\":2.0,\"rate\":500.0,\"p50_us\":500223,\
              \"p90_us\":900095,\"p99_us\":990207,\"p99.9_us\":999423,\"max_us\":1000447,\
              \"cpu_s_17\":0.5,\"cpu_s_18\":0.1,\"cpu_us_each\":600.0,\"cpu_s_load\":0.25,\
              \"closed\":4}"

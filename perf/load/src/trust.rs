@@ -5,11 +5,15 @@
 use std::io;
 use std::net::TcpStream;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use steadfast_core::limits;
 
 use super::Fault;
@@ -17,8 +21,21 @@ use super::Fault;
 /// The roots that are believed, and the name that the other end must prove.
 pub(super) struct Trust {
     config: Arc<ClientConfig>,
+    verifier: Arc<WebPkiServerVerifier>,
     name: ServerName<'static>,
 }
+
+/// Whether a session is remembered for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tickets {
+    /// Every handshake is a full one.
+    Refused,
+    /// The next one resumes it.
+    Kept,
+}
+
+/// Other ends that tickets are kept of.
+const TICKETS_OF: usize = 8;
 
 impl Trust {
     /// Reads the roots, a PEM file.
@@ -34,24 +51,56 @@ impl Trust {
             return Err(unusable(&"it holds no certificate"));
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .map_err(|why| unusable(&why))?;
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|why| unusable(&why))?;
-        let config = config.with_root_certificates(roots).with_no_client_auth();
+        let config = config.with_webpki_verifier(Arc::clone(&verifier));
+        let config = config.with_no_client_auth();
         let proven = ServerName::try_from(name.to_owned());
         Ok(Self {
             config: Arc::new(config),
+            verifier,
             name: proven.map_err(|why| Fault::Options(format!("--name {name}: {why}")))?,
         })
+    }
+
+    /// The same with tickets of its own, for handshakes by the thousand: the chain of a certificate
+    /// is checked once, so that the other end and not this one says how many there are.
+    pub(super) fn with(&self, tickets: Tickets) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        let once = Once {
+            verifier: Arc::clone(&self.verifier),
+            known: OnceLock::new(),
+        };
+        config.dangerous().set_certificate_verifier(Arc::new(once));
+        config.resumption = match tickets {
+            Tickets::Refused => Resumption::disabled(),
+            Tickets::Kept => Resumption::in_memory_sessions(TICKETS_OF),
+        };
+        Self {
+            config: Arc::new(config),
+            verifier: Arc::clone(&self.verifier),
+            name: self.name.clone(),
+        }
+    }
+
+    /// A session that has said nothing yet.
+    pub(super) fn session(&self) -> io::Result<ClientConnection> {
+        let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
+        let mut session = session.map_err(io::Error::other)?;
+        // What waits for the kernel is bounded by the attempts under way.
+        session.set_buffer_limit(None);
+        Ok(session)
     }
 
     /// The handshake on a connection that waits.
     pub(super) fn greet(&self, socket: &mut TcpStream) -> io::Result<ClientConnection> {
         socket.set_read_timeout(Some(limits::HANDSHAKE_MAX))?;
-        let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
-        let mut session = session.map_err(io::Error::other)?;
-        // What waits for the kernel is bounded by the attempts under way.
-        session.set_buffer_limit(None);
+        let mut session = self.session()?;
         while session.is_handshaking() {
             session.complete_io(socket)?;
         }
@@ -59,6 +108,56 @@ impl Trust {
             session.write_tls(socket)?;
         }
         Ok(session)
+    }
+}
+
+/// Checks a certificate once and knows it again by its bytes; that the other end has its key is
+/// checked each time.
+#[derive(Debug)]
+struct Once {
+    verifier: Arc<WebPkiServerVerifier>,
+    known: OnceLock<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Once {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.known.get().is_some_and(|known| known == end_entity) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let verified =
+            self.verifier
+                .verify_server_cert(end_entity, intermediates, name, ocsp, now)?;
+        self.known.get_or_init(|| end_entity.clone().into_owned());
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, cert, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
     }
 }
 

@@ -1,7 +1,9 @@
 //! The sockets of a load: phones and callee, datagrams and connections, in one
 //! epoll set and one thread.
 
-use std::io::{self, Read, Write};
+mod stream;
+
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
@@ -9,12 +11,14 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use rustls::ClientConnection;
 use socket2::{Domain, Protocol, Socket, Type};
-use steadfast_core::frame::{self, Resume};
+use steadfast_core::frame;
 use steadfast_core::limits;
 
 use super::batch::{self, Outgoing, Received};
 use super::bounds;
 use super::trust::Trust;
+use stream::Stream;
+pub(super) use stream::later;
 
 /// Batches read from one UDP socket before the other sockets have their turn.
 const BATCHES_MAX: usize = 4;
@@ -99,65 +103,6 @@ pub(super) struct Wires {
     buffer: Box<[u8]>,
     /// What waits to leave.
     pub(super) out: Out,
-}
-
-struct Stream {
-    socket: TcpStream,
-    peer: SocketAddrV4,
-    /// Over TLS.
-    session: Option<Box<ClientConnection>>,
-    /// The beginning of a message whose end has not come yet.
-    partial: Vec<u8>,
-    resume: Resume,
-    /// The readiness set tells when it takes more.
-    is_watched: bool,
-    is_open: bool,
-}
-
-impl Stream {
-    /// Sends what waits, as far as the kernel takes it; whether some of it is
-    /// left.
-    fn send(&mut self, queue: &mut Vec<u8>) -> io::Result<bool> {
-        let Some(session) = &mut self.session else {
-            let count = later(self.socket.write(queue))?;
-            queue.drain(..count.unwrap_or(0));
-            return Ok(!queue.is_empty());
-        };
-        session.writer().write_all(queue)?;
-        queue.clear();
-        while session.wants_write() {
-            if later(session.write_tls(&mut self.socket))?.is_none() {
-                break;
-            }
-        }
-        Ok(session.wants_write())
-    }
-
-    /// Adds what came to the unread; false: it was the end.
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        let Some(session) = &mut self.session else {
-            let count = later(self.socket.read(buffer))?;
-            self.partial
-                .extend_from_slice(&buffer[..count.unwrap_or(0)]);
-            return Ok(count != Some(0));
-        };
-        let count = later(session.read_tls(&mut self.socket))?;
-        let state = session.process_new_packets().map_err(io::Error::other)?;
-        let unread = self.partial.len();
-        self.partial
-            .resize(unread + state.plaintext_bytes_to_read(), 0);
-        session.reader().read_exact(&mut self.partial[unread..])?;
-        Ok(count != Some(0))
-    }
-}
-
-/// `None` for what the kernel does not do yet.
-fn later(done: io::Result<usize>) -> io::Result<Option<usize>> {
-    match done {
-        Ok(count) => Ok(Some(count)),
-        Err(why) if why.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(why) => Err(why),
-    }
 }
 
 /// The token of the listener; sockets and connections count from zero on.
@@ -246,15 +191,7 @@ impl Wires {
         self.ready.add(&socket, event)?;
         self.out.ends.push(v4(socket.local_addr()?));
         self.out.streams.push(Vec::new());
-        self.streams.push(Stream {
-            socket,
-            peer,
-            session: session.map(Box::new),
-            partial: Vec::new(),
-            resume: Resume::default(),
-            is_watched: false,
-            is_open: true,
-        });
+        self.streams.push(Stream::new(socket, peer, session));
         Ok(Line::Stream(index))
     }
 

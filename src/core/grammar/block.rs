@@ -4,7 +4,7 @@
 use super::lanes::{LANES, Lanes};
 
 /// Bytes looked at in one step.
-const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 
 /// What was found in the 64 bytes looked at last, and was not passed yet.
 #[derive(Clone, Copy, Debug)]
@@ -54,35 +54,39 @@ impl Found {
         };
     }
 
-    /// Looks at the 64 bytes behind those at hand, from `at` on; false when nothing is in
-    /// them, or the bytes end there.
+    /// What is in the 64 bytes behind those at hand, from `at` on, by `which`; nothing when
+    /// the bytes end there.
+    ///
+    /// It is a value, as all of `Found` is, so that whoever reads forward keeps it in registers.
     #[inline(always)]
     pub(crate) fn look_next(
-        &mut self,
+        self,
         bytes: &[u8],
         at: usize,
-        which: impl Fn(Lanes) -> u32,
-    ) -> bool {
+        which: impl Fn(&[u8; BLOCK]) -> u64,
+    ) -> Self {
         let base = at.max(self.base.wrapping_add(BLOCK));
-        let block = bytes.get(base..).and_then(<[u8]>::first_chunk);
-        if let Some(block) = block {
-            self.base = base;
-            self.left = of_block(block, which);
+        match bytes.get(base..).and_then(<[u8]>::first_chunk) {
+            Some(block) => Self {
+                base,
+                left: which(block),
+            },
+            None => self,
         }
-        self.left != 0
     }
 
     /// Looks behind the 64 bytes at hand, from `at` to `end`, until there is
     /// something; `which` tells of the 64 from where it is asked.
     #[inline(always)]
-    pub(crate) fn look_on(&mut self, at: usize, end: usize, which: impl Fn(usize) -> u64) {
+    pub(crate) fn look_on(mut self, at: usize, end: usize, which: impl Fn(usize) -> u64) -> Self {
         while self.left == 0 {
             self.base = at.max(self.base.wrapping_add(BLOCK));
             if self.base >= end {
-                return;
+                break;
             }
             self.left = which(self.base);
         }
+        self
     }
 }
 
@@ -112,8 +116,9 @@ fn of_few(bytes: &[u8], which: impl Fn(Lanes) -> u32) -> u64 {
     of_block(&block, which) << behind >> behind
 }
 
+/// The answers for a whole block.
 #[inline(always)]
-fn of_block(block: &[u8; BLOCK], which: impl Fn(Lanes) -> u32) -> u64 {
+pub(crate) fn of_block(block: &[u8; BLOCK], which: impl Fn(Lanes) -> u32) -> u64 {
     let (four, _) = block.as_chunks::<LANES>();
     four.iter().rev().fold(0, |bits, sixteen| {
         bits << LANES | u64::from(which(Lanes::load(sixteen)))

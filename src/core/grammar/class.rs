@@ -75,6 +75,15 @@ pub(crate) fn of_marks(bytes: Lanes) -> u32 {
     others.or(bytes.are(b'/')).bits()
 }
 
+/// Which of sixteen bytes are not `Class::URI`.
+#[inline(always)]
+pub(crate) fn not_of_uri(bytes: Lanes) -> u32 {
+    // The two brackets differ in one bit, and nothing else becomes one of them by it.
+    let brackets = bytes.with(2).are(b'>');
+    let others = bytes.are_not_from(b'!', b'~' - b'!').or(bytes.are(b'"'));
+    others.or(brackets).bits()
+}
+
 /// A text that ends at `end`, without the white space at both ends.
 #[inline(always)]
 pub(crate) fn trim(text: &[u8], end: usize) -> Span {
@@ -216,6 +225,8 @@ mod tests {
                 text[at] = byte;
                 let first = |alien| if alien { at } else { LANES };
                 let lanes = Lanes::load(&text);
+                let not_of_uri = u32::from(!Class::URI.holds(byte)) << at;
+                assert_eq!(super::not_of_uri(lanes), not_of_uri, "{byte} at {at}");
                 assert_eq!(
                     (
                         (!of_host(lanes)).trailing_zeros() as usize,

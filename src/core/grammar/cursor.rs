@@ -129,21 +129,10 @@ impl<'a> Cursor<'a> {
         mark
     }
 
-    /// Looks for more marks: nearly always in the next 64 bytes.
-    #[inline(never)]
+    /// Looks for more marks.
+    #[inline(always)]
     fn look_on(&mut self) {
-        let is_found = self.marks.look_next(self.all, self.at, class::of_marks);
-        if !is_found {
-            self.look_further();
-        }
-    }
-
-    /// What lies behind the message counts as a mark.
-    #[cold]
-    #[inline(never)]
-    fn look_further(&mut self) {
-        let which = |at| !block::bits(self.all, at, class::of_host);
-        self.marks.look_on(self.at, self.text.len(), which);
+        self.marks = marks_from(self.all, self.at, self.text.len(), self.marks);
     }
 
     /// Moves over the mark that stands here.
@@ -265,6 +254,23 @@ impl<'a> Cursor<'a> {
             }
         }
     }
+}
+
+/// The next marks of a message, behind those that were `found`, from `at` on: nearly always some of
+/// the next 64 bytes. What lies behind the message counts as a mark.
+#[inline(never)]
+fn marks_from(all: &[u8], at: usize, end: usize, found: Found) -> Found {
+    let next = found.look_next(all, at, |block| block::of_block(block, class::of_marks));
+    if next.is_empty() {
+        return marks_further(all, at, end, next);
+    }
+    next
+}
+
+#[cold]
+#[inline(never)]
+fn marks_further(all: &[u8], at: usize, end: usize, found: Found) -> Found {
+    found.look_on(at, end, |at| !block::bits(all, at, class::of_host))
 }
 
 #[cfg(test)]

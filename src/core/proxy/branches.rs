@@ -235,10 +235,9 @@ fn send(
     index: usize,
     owner: Owner,
 ) -> Option<(ClientId, Flow)> {
-    let base = context.base.clone()?;
     let is_invite = context.is_invite();
+    let is_long = context.base.as_ref()?.len() + HOP_ROOM > limits::UDP_REQUEST_MAX;
     let branch = context.branches.get_mut(index)?;
-    let is_long = base.len() + HOP_ROOM > limits::UDP_REQUEST_MAX;
     // RFC 3261 §18.1.1: what may be fragmented goes by a stream, unless connections there
     // failed a moment ago: the caller does not wait for that a second time.
     if is_long
@@ -251,24 +250,27 @@ fn send(
     {
         branch.prefer_stream();
     }
-    let (target, breadth) = (branch.target.clone(), branch.breadth);
-    let flow = turn.flow_to(target.hop)?;
-    turn.note_request_sent(target.hop, flow, is_invite);
+    let to = branch.target.hop;
+    let flow = turn.flow_to(to)?;
+    turn.note_request_sent(to, flow, is_invite);
     let net = &mut *turn.net;
+    branch.is_inside =
+        turn.policy.is_cluster_node(net, Hop::Flow(flow)) || turn.policy.is_cluster_node(net, to);
     // A connection that is being opened to a peer over TLS is not watched yet,
     // and what waits for it is read by that peer or by nobody.
-    let is_loose = turn.policy.follows_redirects()
-        && (net.liveness.peers.is_watched(flow) || turn.policy.is_cluster_node(net, target.hop));
-    branch.is_inside = turn.policy.is_cluster_node(net, Hop::Flow(flow))
-        || turn.policy.is_cluster_node(net, target.hop);
-    let offers_oc = net.liveness.peers.is_watched(flow);
+    let is_watched = net.liveness.peers.is_watched(flow);
+    let is_loose =
+        turn.policy.follows_redirects() && (is_watched || turn.policy.is_cluster_node(net, to));
     // Agreed on with a REGISTER, it holds for the calls as well (K-1), which are
     // what is to be short.
     let wants_keepalives = context.method == Method::Register || !net.liveness.peers.is_paced(flow);
     let offers_keep = context.is_out_of_dialog
         && wants_keepalives
         && net.flows.supports_overload_control(flow)
-        && turn.policy.negotiates_keepalives(net, target.hop);
+        && turn.policy.negotiates_keepalives(net, to);
+    let context = &*context;
+    let (base, branch) = (context.base.as_deref()?, context.branches.get(index)?);
+    let target = &branch.target;
     let sent_by = net.flows.sent_by(flow)?;
     let client = net.txns.reserve(owner)?;
     let part = net.txns.branch(client);
@@ -278,22 +280,21 @@ fn send(
         false => part.len(),
     };
     let hop = build::BranchParams {
-        target: &target,
+        target,
         sent_by,
         is_inside: branch.is_inside,
         alias: net.flows.offers_alias(flow),
         branch: &part[..len],
-        breadth,
+        breadth: branch.breadth,
         offers_keep,
-        offers_oc,
+        offers_oc: is_watched,
         is_loose,
         is_guest: context.is_guest,
         is_lean: is_long && matches!(target.hop, Hop::Flow(Flow::Udp { .. })) && !branch.is_inside,
-        replaced: target.replaces_route.then(|| first_route(&base)).flatten(),
+        replaced: target.replaces_route.then(|| first_route(base)).flatten(),
     };
-    let context = &*context;
-    let bytes = net.pool.build(base.len() + build::room(&target), |out| {
-        build::branch(context, &base, &hop, out)
+    let bytes = net.pool.build(base.len() + build::room(target), |out| {
+        build::branch(context, base, &hop, out)
     });
     let method = context.method_token();
     net.txns

@@ -11,8 +11,9 @@ pub(super) struct Contexts {
     slab: Slab<Context>,
     /// Those that have no final answer yet: a node that drains waits for them.
     unanswered: usize,
-    /// Branch lists of past contexts, kept for their memory.
-    spare: Vec<Vec<Branch>>,
+    /// Branch lists of past contexts, kept for their memory: those with room for one branch, and
+    /// the others. Most requests have one target, and a call is kept for half a minute.
+    spare: [Vec<Vec<Branch>>; 2],
 }
 
 impl Default for Contexts {
@@ -20,7 +21,7 @@ impl Default for Contexts {
         Self {
             slab: Slab::new(limits::TRANSACTIONS_MAX),
             unanswered: 0,
-            spare: Vec::new(),
+            spare: Default::default(),
         }
     }
 }
@@ -74,16 +75,25 @@ impl Contexts {
         Some((context, was_answered))
     }
 
-    /// An empty list of branches, with the memory of an earlier one.
-    pub(super) fn spare(&mut self) -> Vec<Branch> {
-        self.spare.pop().unwrap_or_default()
+    /// An empty list with room for so many branches, with the memory of an earlier one.
+    pub(super) fn spare(&mut self, room: usize) -> Vec<Branch> {
+        let mut branches = self.shelf(room).pop().unwrap_or_default();
+        // A vector left to itself makes room for four.
+        branches.reserve_exact(room.max(1));
+        branches
     }
 
     /// Keeps the memory of a list of branches that is empty.
     pub(super) fn keep_spare(&mut self, branches: Vec<Branch>) {
-        if self.spare.len() < limits::POOL_IDLE_MAX {
-            self.spare.push(branches);
+        let shelf = self.shelf(branches.capacity());
+        if shelf.len() < limits::POOL_IDLE_MAX {
+            shelf.push(branches);
         }
+    }
+
+    fn shelf(&mut self, room: usize) -> &mut Vec<Vec<Branch>> {
+        let [for_one, for_more] = &mut self.spare;
+        if room > 1 { for_more } else { for_one }
     }
 
     /// Drops the transaction of a branch at once. The context still counts it until

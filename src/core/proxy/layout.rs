@@ -29,10 +29,8 @@ impl Proxy {
         let uri = request.message.request_uri();
         let start = usize::from(uri.start);
         let sized = request.message.first(Name::ContentLength).is_some();
-        let mut branches = self.contexts.spare();
         let targets = self.plan.targets.drain(..).take(limits::BRANCHES_MAX);
-        // A subscriber has two edges; a vector left to itself makes room for four.
-        branches.reserve_exact(targets.len().max(2));
+        let mut branches = self.contexts.spare(targets.len());
         branches.extend(targets.map(Branch::new));
         Context {
             method: request.message.method(),

@@ -34,10 +34,28 @@ impl Uri {
     /// # Errors
     /// As for `Address::parse` and `Uri::parse`.
     pub(crate) fn in_value(bytes: &[u8], value: Span) -> Result<Self, Malformed> {
-        let cursor = Cursor::new(bytes, value).ready();
+        if let Some(uri) = Self::alone(bytes, value) {
+            return Ok(uri);
+        }
+        let cursor = Cursor::new(bytes, value);
         let address = Address::read(bytes, cursor).ok_or(Malformed::Address(value))?;
         let uri = cursor.within(address.uri);
         Self::read(bytes, uri).ok_or(Malformed::Uri(address.uri))
+    }
+
+    /// The URI of a value that begins with its bracket, as nearly all do, and has no defect.
+    #[inline]
+    fn alone(bytes: &[u8], value: Span) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes, value);
+        if !cursor.eat(b'<') {
+            return None;
+        }
+        let uri = Self::read_bracketed(bytes, &mut cursor)?;
+        if !cursor.eat(b'>') {
+            return None;
+        }
+        cursor.skip_space();
+        params::are_sound(cursor).then_some(uri)
     }
 }
 

@@ -129,21 +129,28 @@ impl<'a> Lines<'a> {
         (!self.low.is_empty()).then_some(self.low.first())
     }
 
-    /// Looks for more of them, from `at` on: nearly always in the next 64 bytes.
-    #[inline(never)]
+    /// Looks for more of them, from `at` on.
+    #[inline(always)]
     fn look_on(&mut self, at: usize) {
-        if !self.low.look_next(self.bytes, at, are_low) {
-            self.look_further(at);
-        }
+        self.low = low_from(self.bytes, at, self.low);
     }
+}
 
-    #[cold]
-    #[inline(never)]
-    fn look_further(&mut self, at: usize) {
-        let bytes = self.bytes;
-        let which = |at| block::bits(bytes, at, are_low);
-        self.low.look_on(at, bytes.len(), which);
+/// The next low control characters behind those that were `found`, from `at` on: nearly always
+/// some of the next 64 bytes.
+#[inline(never)]
+fn low_from(bytes: &[u8], at: usize, found: Found) -> Found {
+    let next = found.look_next(bytes, at, |block| block::of_block(block, are_low));
+    if next.is_empty() {
+        return low_further(bytes, at, next);
     }
+    next
+}
+
+#[cold]
+#[inline(never)]
+fn low_further(bytes: &[u8], at: usize, found: Found) -> Found {
+    found.look_on(at, bytes.len(), |at| block::bits(bytes, at, are_low))
 }
 
 /// Which of sixteen bytes are no higher than CR.

@@ -31,6 +31,8 @@ pub struct Message {
     pub(super) to: Option<Address>,
     /// The tags of From and To, once `tags` has read them.
     tags: [Option<Span>; 2],
+    /// The same where they were seen with their address.
+    pub(super) seen_tags: [Option<Option<Span>>; 2],
     pub(super) cseq: u32,
     pub(super) cseq_method: Span,
     pub(super) headers_start: usize,
@@ -107,7 +109,7 @@ impl Message {
 
     /// Every header line of that name, in order.
     pub fn all(&self, name: Name) -> impl Iterator<Item = &Header> {
-        self.since_first(name)
+        self.since(name)
             .iter()
             .filter(move |header| header.name == name)
     }
@@ -225,7 +227,9 @@ impl Message {
     /// # Errors
     /// `Address` with the one that has an empty, quoted or second tag.
     pub fn tags(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        self.tags = [tag_of(bytes, self.from)?, tag_of(bytes, self.to)?];
+        let [from, to] = self.seen_tags;
+        let tag = |seen: Option<_>, address| seen.map_or_else(|| tag_of(bytes, address), Ok);
+        self.tags = [tag(from, self.from)?, tag(to, self.to)?];
         Ok(())
     }
 
@@ -327,7 +331,7 @@ impl Message {
     }
 
     /// The headers from the first of that name on.
-    fn since_first(&self, name: Name) -> &[Header] {
+    pub(crate) fn since(&self, name: Name) -> &[Header] {
         let index = self
             .first
             .get(name as usize)
@@ -339,7 +343,7 @@ impl Message {
 }
 
 /// The tag of an address, which is a token and stands once.
-fn tag_of(bytes: &[u8], address: Option<Address>) -> Result<Option<Span>, Malformed> {
+pub(super) fn tag_of(bytes: &[u8], address: Option<Address>) -> Result<Option<Span>, Malformed> {
     let Some(address) = address.filter(|address| !address.params.is_empty()) else {
         return Ok(None);
     };

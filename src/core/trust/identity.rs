@@ -44,24 +44,35 @@ pub struct IdentityHeaders {
 impl IdentityHeaders {
     /// Takes the identity headers off a message that comes from outside the trust domain.
     pub(crate) fn strip(&self, bytes: &[u8], message: &Message, edits: &mut Edits) {
-        for header in message.all(Name::Other) {
-            if self.counts(bytes, header) {
-                edits.remove(header.line.range());
-            }
+        for header in self.in_message(bytes, message) {
+            edits.remove(header.line.range());
         }
     }
 
     /// Whether a message has an identity header.
     #[must_use]
     pub(crate) fn are_in(&self, bytes: &[u8], message: &Message) -> bool {
-        let mut headers = message.all(Name::Other);
-        headers.any(|header| self.counts(bytes, header))
+        self.in_message(bytes, message).next().is_some()
+    }
+
+    fn in_message<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        message: &'a Message,
+    ) -> impl Iterator<Item = &'a Header> {
+        // The operator may have added any name.
+        let which = if self.more.is_empty() {
+            message.since(Name::Other)
+        } else {
+            message.headers()
+        };
+        which.iter().filter(|header| self.counts(bytes, header))
     }
 
     /// Whether that header is an identity header.
     #[must_use]
     pub fn counts(&self, bytes: &[u8], header: &Header) -> bool {
-        if header.name != Name::Other {
+        if !matches!(header.name, Name::Unread | Name::Other) {
             return false;
         }
         // Two first letters leave out nearly every header there is.
@@ -187,15 +198,15 @@ mod tests {
     fn what_only_the_trust_domain_may_say_is_taken_off() {
         // I-1, I-2
         let identities = IdentityHeaders {
-            more: vec!["X-Billing".to_owned()],
+            more: vec!["X-Billing".to_owned(), "user-agent".to_owned()],
         };
         check(
             |bytes, message, edits| identities.strip(bytes, message, edits),
-            "P-Asserted-Identity: <sip:x@y>\nSubject: a\np-asserted-identity : <tel:+1>\n\
+            "User-Agent: a\nAllow: BYE\nP-Asserted-Identity: <sip:x@y>\nSubject: a\np-asserted-identity : <tel:+1>\n\
              P-Preferred-Identity: <sip:x@y>\nREMOTE-PARTY-ID: <sip:x@y>\nP-Charging-Vector: icid-value=1\n\
              P-Charging-Function-Addresses: ccf=1\nP-Access-Network-Info: 3GPP\nP-Visited-Network-ID: a\n\
              Feature-Caps: *\nResource-Priority: esnet.0\nx-billing: 1\nP-Early-Media: supported\nReason: Q.850\nReferred-By: <sip:x@y>\n",
-            "Subject: a\nP-Early-Media: supported\nReason: Q.850\nReferred-By: <sip:x@y>\n",
+            "Allow: BYE\nSubject: a\nP-Early-Media: supported\nReason: Q.850\nReferred-By: <sip:x@y>\n",
         );
     }
 

@@ -78,6 +78,12 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         self.agenda.deadline()
     }
 
+    /// Whether nothing is due at `now`, as far as that is known without a search: nearly always.
+    #[inline]
+    pub(crate) fn is_quiet(&mut self, now: Instant) -> bool {
+        self.agenda.at_once.is_empty() && self.agenda.wheel.is_quiet(now)
+    }
+
     /// One thing that is due at `now`; call it until it gives `None`.
     pub fn due(&mut self, now: Instant) -> Option<Due<O, U>> {
         loop {

@@ -32,6 +32,8 @@ pub struct Wheel<T> {
     filled: [[u64; SLOTS / 64]; LEVELS],
     /// Every tick before this one has been emptied.
     cursor: u64,
+    /// No slot begins before this tick: nearly always there is nothing to look for.
+    quiet_until: u64,
     len: usize,
 }
 
@@ -45,6 +47,7 @@ impl<T: Copy> Wheel<T> {
             heads: vec![NIL; LEVELS * SLOTS],
             filled: [[0; SLOTS / 64]; LEVELS],
             cursor: now.as_micros() / TICK_US,
+            quiet_until: 0,
             len: 0,
         }
     }
@@ -103,16 +106,19 @@ impl<T: Copy> Wheel<T> {
         Some(self.take(id.0.index))
     }
 
-    /// The next timer that is due at `now`, earliest tick first. The work is
+    /// The next timer that is due at `at`, earliest tick first. The work is
     /// constant over the life of a timer: a call may move a whole slot down a
     /// level, but each timer goes that way at most once per level.
-    pub fn pop(&mut self, now: Instant) -> Option<T> {
-        let now = now.as_micros() / TICK_US;
+    pub fn pop(&mut self, at: Instant) -> Option<T> {
+        let now = at.as_micros() / TICK_US;
         loop {
-            let first = self.first().filter(|&(_, _, start)| start <= now);
-            let Some((level, slot, start)) = first else {
-                self.cursor = self.cursor.max(now);
+            if self.is_quiet(at) {
                 return None;
+            }
+            let first = self.first();
+            let Some((level, slot, start)) = first.filter(|&(_, _, start)| start <= now) else {
+                self.quiet_until = first.map_or(u64::MAX, |(_, _, start)| start);
+                continue;
             };
             debug_assert!(start >= self.cursor, "a slot was passed over");
             self.cursor = start;
@@ -121,6 +127,18 @@ impl<T: Copy> Wheel<T> {
             }
             self.lower(level, slot);
         }
+    }
+
+    /// Whether `pop` would find nothing, as far as that is known without a search; time has gone
+    /// on to `now` then.
+    #[inline]
+    pub(super) fn is_quiet(&mut self, now: Instant) -> bool {
+        let now = now.as_micros() / TICK_US;
+        let is_quiet = now < self.quiet_until;
+        if is_quiet {
+            self.cursor = self.cursor.max(now);
+        }
+        is_quiet
     }
 
     /// When to call `pop` at the latest. Exact for a timer that is near, else
@@ -172,7 +190,11 @@ impl<T: Copy> Wheel<T> {
 
     /// Puts a node at the end of its slot's ring.
     fn link(&mut self, index: u32) {
-        let (level, slot) = self.level_and_slot(self.nodes[index as usize].tick);
+        let tick = self.nodes[index as usize].tick;
+        let (level, slot) = self.level_and_slot(tick);
+        // A slot is looked at when it begins, and then its timers go a level down.
+        let start = tick >> (BITS * level) << (BITS * level);
+        self.quiet_until = self.quiet_until.min(start);
         let head = self.heads[level * SLOTS + slot];
         let (prev, next) = if head == NIL {
             self.heads[level * SLOTS + slot] = index;

@@ -24,15 +24,47 @@ impl Uri {
     /// # Errors
     /// `Uri` with `whole`.
     pub fn parse(bytes: &[u8], whole: Span) -> Result<Self, Malformed> {
-        Self::read(bytes, Cursor::new(bytes, whole).ready()).ok_or(Malformed::Uri(whole))
+        Self::read(bytes, Cursor::new(bytes, whole)).ok_or(Malformed::Uri(whole))
     }
 
     /// All that is still to be read, as a URI.
     pub(crate) fn read(bytes: &[u8], mut cursor: Cursor<'_>) -> Option<Self> {
-        let none = Span::default();
-        let mut uri = Self {
-            whole: cursor.rest_span(),
-            scheme: scheme(&mut cursor)?,
+        let whole = cursor.rest_span();
+        let scheme = scheme(&mut cursor)?;
+        if matches!(scheme, Scheme::Tel | Scheme::Other) {
+            let sound = !cursor.take(Class::URI).is_empty() && cursor.is_done();
+            return sound.then_some(Self::opaque(whole, scheme));
+        }
+        let cursor = cursor.ready();
+        let (joints, behind) = Joints::find(cursor)?;
+        if !behind.is_done() {
+            return None;
+        }
+        Self::joined(bytes, cursor, Self::opaque(whole, scheme), &joints)
+    }
+
+    /// A `sip` or `sips` URI that begins here and ends before the first `>`, which the cursor is
+    /// moved to: read in one go, since nearly every URI of a header stands in brackets.
+    #[inline]
+    pub(crate) fn read_bracketed(bytes: &[u8], cursor: &mut Cursor<'_>) -> Option<Self> {
+        let start = cursor.at();
+        let scheme = scheme(cursor)?;
+        if matches!(scheme, Scheme::Tel | Scheme::Other) {
+            return None;
+        }
+        let inside = cursor.ready();
+        let (joints, behind) = Joints::find(inside)?;
+        *cursor = behind;
+        let uri = Self::opaque(within(start, joints.end), scheme);
+        Self::joined(bytes, inside.until(joints.end), uri, &joints)
+    }
+
+    /// A URI that nothing is known of but its scheme.
+    const fn opaque(whole: Span, scheme: Scheme) -> Self {
+        let none = Span { start: 0, end: 0 };
+        Self {
+            whole,
+            scheme,
             userinfo: None,
             user: None,
             host: none,
@@ -40,12 +72,17 @@ impl Uri {
             host_port: none,
             params: none,
             headers: none,
-        };
-        if matches!(uri.scheme, Scheme::Tel | Scheme::Other) {
-            let sound = !cursor.take(Class::URI).is_empty() && cursor.is_done();
-            return sound.then_some(uri);
         }
-        let joints = Joints::find(cursor)?;
+    }
+
+    /// The parts of a URI behind its scheme.
+    #[inline(always)]
+    fn joined(
+        bytes: &[u8],
+        mut cursor: Cursor<'_>,
+        mut uri: Self,
+        joints: &Joints,
+    ) -> Option<Self> {
         if let Some(at) = joints.at {
             let start = cursor.at();
             let user = within(start, joints.colon.unwrap_or(at));
@@ -64,7 +101,7 @@ impl Uri {
             None
         };
         uri.host_port = cursor.since(start);
-        let end = uri.whole.range().end;
+        let end = joints.end;
         let question = joints.question.unwrap_or(end);
         let params = cursor.until(question);
         uri.params = params.rest_span();
@@ -81,21 +118,22 @@ struct Joints {
     colon: Option<usize>,
     /// The first `?` behind the host.
     question: Option<usize>,
+    /// The first `>`, or the end.
+    end: usize,
 }
 
 impl Joints {
-    /// Looks at all behind the scheme; `None` when nothing is there, there is a
-    /// second `@`, or a byte is of no URI.
-    #[inline]
-    fn find(mut cursor: Cursor<'_>) -> Option<Self> {
+    /// Looks at all behind the scheme, up to the first `>`, where the cursor is then; `None` when
+    /// nothing is there, there is a second `@`, or a byte is of no URI.
+    #[inline(always)]
+    fn find(mut cursor: Cursor<'_>) -> Option<(Self, Cursor<'_>)> {
         let mut joints = Self {
             at: None,
             colon: None,
             question: None,
+            end: 0,
         };
-        if cursor.is_done() {
-            return None;
-        }
+        let start = cursor.at();
         while let Some(mark) = cursor.next_mark() {
             let here = Some(cursor.at());
             match mark {
@@ -103,12 +141,14 @@ impl Joints {
                 b'@' => (joints.at, joints.question) = (here, None),
                 b':' if joints.at.is_none() => joints.colon = joints.colon.or(here),
                 b'?' => joints.question = joints.question.or(here),
+                b'>' => break,
                 _ if !Class::URI.holds(mark) => return None,
                 _ => {}
             }
             cursor.pass();
         }
-        Some(joints)
+        joints.end = cursor.at();
+        (joints.end > start).then_some((joints, cursor))
     }
 }
 
