@@ -227,7 +227,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// The first system of a measure is what the others are divided by.
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header([
         "", "", "runs", "a second", "ratio", "CPU µs", "ratio", "p50 ms", "p99 ms", "failed",
         "again", "unasked",
@@ -258,7 +258,7 @@ fn table(rows: &[Row]) -> Table {
 /// The same of memory.
 fn scales(weights: &[Weight]) -> Table {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["", "", "runs", "flows", "KiB each", "ratio"]);
     for weight in weights {
         let first = weights.iter().find(|first| first.measure == weight.measure);
