@@ -28,7 +28,7 @@ mod subscribers;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -36,7 +36,7 @@ use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use admin::{AdminFault, AdminSockets, check as check_admin};
-pub use certificates::Certificates;
+pub use certificates::{Certificates, ShownCertificates};
 pub use dns::look_up;
 pub use flow_table::{FlowTable, FlowsFault, Opened, check as check_flows};
 pub use name_server::{NameServer, NameServerFault};
@@ -122,33 +122,44 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     let (ask_reload, reloads) = mpsc::channel(limits::RELOADS_WAITING_MAX);
     let (to_dns, servers) = watch::channel(running.config.dns_servers.clone());
     let (to_name_server, served) = watch::channel(Served::of(&running.config));
+    let drains = Arc::new(AtomicBool::new(false));
     let node = Node {
         name: running.config.name.clone(),
         shards: Arc::clone(&shards),
         status: Shown::new(&running.source),
         reload: ask_reload,
+        store: store.as_ref().map(|(store, _)| store.state()),
+        certificates: running
+            .certificates
+            .as_ref()
+            .map(Certificates::shown)
+            .unwrap_or_default(),
+        drains: Arc::clone(&drains),
     };
     let told = Told {
         shards: Arc::clone(&shards),
         servers: to_dns,
         zone: to_name_server,
         status: node.status.clone(),
+        certificates: Arc::clone(&node.certificates),
     };
-    let writer = store.map(|(store, records)| tokio::spawn(store.write_behind(records)));
+    let writer = store.map(|(store, records)| store.start_writing(records));
+    let writer = writer.transpose()?;
     let flows =
         flows.map(|(table, records, dropped)| tokio::spawn(table.write_behind(records, dropped)));
     tokio::select! {
-        result = handle_signals(&shards, &hangup) => result?,
+        result = handle_signals(&shards, &hangup, &drains) => result?,
         () = reload::serve(running, told, &hangup, reloads) => {}
         result = admin::serve(admin_sockets, node) => result?,
         () = dns::serve(questions, servers, &shards) => {}
         result = name_server::serve(name_server, served) => result?,
         _ = ended => {}
     }
-    for writer in [writer, flows].into_iter().flatten() {
-        writer.await?;
+    if let Some(flows) = flows {
+        flows.await?;
     }
-    Ok(())
+    let written = writer.map_or(Ok(()), JoinHandle::join);
+    written.map_err(|_panic| io::Error::other("the thread of the store panicked"))
 }
 
 /// Has SIGHUP wait until `start` takes it up: it would end a process that is still reading what
@@ -167,7 +178,7 @@ fn hangups() -> SigSet {
 }
 
 /// `told` hears of SIGHUP, which ends a process that does not handle it.
-async fn handle_signals(shards: &[Orders], told: &Notify) -> io::Result<()> {
+async fn handle_signals(shards: &[Orders], told: &Notify, drains: &AtomicBool) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut report = signal(SignalKind::user_defined1())?;
@@ -184,6 +195,9 @@ async fn handle_signals(shards: &[Orders], told: &Notify) -> io::Result<()> {
                 continue;
             }
         };
+        if matches!(order, Order::Drain) {
+            drains.store(true, Ordering::Release);
+        }
         shards.iter().for_each(|shard| shard.give(order.clone()));
     }
 }

@@ -44,11 +44,11 @@ use std::net::SocketAddr;
 pub use clock::Clock;
 pub use dns_request::{DnsRequest, DnsSender, to_dns};
 pub use executor::{Handle, Start, check_cores, start};
-pub use inbox::{Answer, NewSettings, Number, Order, Orders, Question};
+pub use inbox::{Answer, HOMES_IN_REACH, NewSettings, Number, Order, Orders, Question};
 pub use machine::{take_small_pages, warn_about_machine};
 pub use mesh::{Mesh, mesh};
 pub use purpose::Purpose;
-pub use record::{Record, StoreSender, to_store};
+pub use record::{Record, StoreSender, StoreState, to_store};
 pub use rlimit::raise_open_files;
 pub use sockets::{Listening, Sockets, check, open};
 

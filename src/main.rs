@@ -147,7 +147,9 @@ fn check(path: &Path, binds: bool) -> Result<(), String> {
         node::check(&config)
     };
     checked.map_err(|fault| fault.to_string())?;
-    for warning in config.warnings() {
+    let certificates = node::certificate_warnings(&config).map_err(|fault| fault.to_string())?;
+    let warnings = config.warnings().into_iter();
+    for warning in warnings.chain(certificates.into_iter().map(Into::into)) {
         eprintln!("steadfast: {}: warning: {warning}", path.display());
     }
     println!(

@@ -16,7 +16,7 @@ use crate::control::{
 };
 use crate::edge::is_live;
 use crate::id::Transport;
-use crate::io::{self, Clock, Handle, Listening, Record, Start};
+use crate::io::{self, Clock, Handle, Listening, Record, Start, StoreState};
 use crate::shard;
 
 /// Why a node cannot run, each a sentence for the operator.
@@ -99,17 +99,17 @@ pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> 
     let flows = flows(&config, clock)?;
     let opened = open(&config.role)?;
     let (role, subscribers) = (opened.role, opened.subscribers);
-    let (disk, restored) = disk(opened.store, flows)?;
+    let (disk, restored) = disk(opened.store, flows);
     // Whoever cannot start is told that alone.
     io::warn_about_machine();
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
     // What changes from here on is noticed.
-    let certificates = config.tls.clone().map(control::Certificates::new);
-    let tls = certificates.as_ref().map(control::Certificates::load);
+    let mut certificates = config.tls.clone().map(control::Certificates::new);
+    let tls = certificates.as_mut().map(control::Certificates::load);
     let tls = tls.transpose()?.map(Arc::new);
-    let (to_store, records) = io::to_store();
+    let (to_store, records) = io::to_store(disk.state());
     let has_dropped = to_store.has_dropped();
     let (to_dns, questions) = io::to_dns();
     let mut starts = Vec::new();
@@ -187,11 +187,21 @@ enum Disk {
     Flows(Box<FlowTable>),
 }
 
+impl Disk {
+    /// How it is with the registrations on it.
+    fn state(&self) -> Arc<StoreState> {
+        match self {
+            Self::Store(store) => store.state(),
+            Self::Nothing | Self::Flows(_) => Arc::default(),
+        }
+    }
+}
+
 /// What is kept, and what of it there is.
-fn disk(store: Option<Store>, flows: Flows) -> Result<(Disk, Arc<[Record]>), Fault> {
+fn disk(store: Option<Store>, flows: Flows) -> (Disk, Arc<[Record]>) {
     let (disk, records) = match (store, flows.table) {
-        (Some(store), _) => {
-            let records = store.records()?;
+        (Some(mut store), _) => {
+            let records = store.take_records();
             (Disk::Store(store), records)
         }
         (None, Some(table)) => (Disk::Flows(Box::new(table)), flows.rows),
@@ -200,7 +210,7 @@ fn disk(store: Option<Store>, flows: Flows) -> Result<(Disk, Arc<[Record]>), Fau
     if !records.is_empty() {
         tracing::info!(records = records.len(), "read the registrations back");
     }
-    Ok((disk, records.into()))
+    (disk, records.into())
 }
 
 /// What a node is, with the files it needs for that.
@@ -282,6 +292,19 @@ fn check_files(config: &Config) -> Result<(), Fault> {
 fn check_doors(config: &Config, binds: bool) -> Result<(), Fault> {
     let checked = control::check_admin(config.control.as_deref(), config.metrics, binds);
     checked.map_err(|fault| door_fault(config, fault))
+}
+
+/// What an operator is to know of the certificates, a sentence for each.
+///
+/// # Errors
+/// When one cannot be used.
+pub fn certificate_warnings(config: &Config) -> Result<Vec<String>, Fault> {
+    let Some(settings) = &config.tls else {
+        return Ok(Vec::new());
+    };
+    let mut certificates = control::Certificates::new(settings.clone());
+    certificates.load()?;
+    Ok(certificates.warnings())
 }
 
 fn name_server(config: &Config) -> Result<Option<NameServer>, Fault> {

@@ -1,5 +1,5 @@
 //! What an operator may ask a running node, over HTTP: on a Unix socket that
-//! only its owner may open, and the metrics alone on a TCP port as well.
+//! only its owner may open, and on a TCP port as well what metrics and balancers ask for.
 //!
 //! - `/metrics`: every counter and gauge of every shard, as Prometheus reads it.
 //! - `/why?uri=URI`: why a request for it goes where it goes; `&json` as JSON.
@@ -8,12 +8,14 @@
 //!   they are taken away, there and at the edges. `&json` as above.
 //! - `/status`: which configuration the node goes by, and what waits for a restart; `?json`.
 //! - `/reload`: with POST, has the configuration taken over; 422 and a sentence if it cannot be.
-//! - `/healthz`: 200 while every shard answers, else 503.
+//! - `/livez`, `/readyz`, `/healthz`: whether it lives, takes traffic, is well: 200 or 503
+//!   (`health`).
 //!
 //! The shards are asked through their inboxes and answer through a bounded
 //! channel; one that does not answer in `limits::ANSWER_MAX` is left out.
 
 mod bindings;
+mod health;
 mod json;
 mod metrics;
 mod rejected;
@@ -28,6 +30,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -40,9 +43,9 @@ use tokio::time::timeout;
 
 use self::bindings::BindingsChange;
 use self::json::quoted;
-use super::private;
 use super::reload::{Request, Shown};
-use crate::io::{Answer, Order, Orders, Question};
+use super::{ShownCertificates, private};
+use crate::io::{Answer, Order, Orders, Question, StoreState};
 use crate::limits;
 use crate::proxy::Facts;
 
@@ -198,12 +201,21 @@ pub(super) struct Node {
     pub(super) shards: Arc<[Orders]>,
     pub(super) status: Shown,
     pub(super) reload: mpsc::Sender<Request>,
+    /// Of a home that keeps its registrations.
+    pub(super) store: Option<Arc<StoreState>>,
+    /// The certificates that it shows.
+    pub(super) certificates: Arc<ShownCertificates>,
+    /// It was told to end, and drains.
+    pub(super) drains: Arc<AtomicBool>,
 }
 
 /// Answers until the thread ends.
 pub(super) async fn serve(admin_sockets: AdminSockets, node: Node) -> io::Result<()> {
     let admin = Arc::new(node);
-    let public = Router::new().route("/metrics", get(metrics));
+    let public = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready));
     let all = public
         .clone()
         .route("/why", get(why))
@@ -211,7 +223,7 @@ pub(super) async fn serve(admin_sockets: AdminSockets, node: Node) -> io::Result
         .route("/bindings", get(list_bindings).delete(remove_bindings))
         .route("/status", get(status))
         .route("/reload", post(reload))
-        .route("/healthz", get(health))
+        .route("/healthz", get(health::health))
         .with_state(Arc::clone(&admin));
     let public = public.with_state(admin);
     let on_socket = async {
@@ -282,6 +294,13 @@ async fn metrics(State(admin): State<Arc<Node>>) -> Response {
     let mut text = metrics::write(&admin.name, admin.shards.len(), &answers, &status);
     let reasons = admin.ask_shards(&Question::Reasons).await;
     text.push_str(&rejected::metrics(&admin.name, &reasons));
+    if let Some(store) = &admin.store {
+        text.push_str(&metrics::store(&admin.name, store));
+    }
+    let certificates = admin.certificates.all();
+    if !certificates.is_empty() {
+        text.push_str(&metrics::certificates(&admin.name, &certificates));
+    }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
@@ -310,17 +329,6 @@ async fn reload(State(admin): State<Arc<Node>>) -> Response {
         Ok(Ok(Ok(changed))) => status::taken_over(&admin.status.read(), &changed).into_response(),
         Ok(Ok(Err(why))) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response(),
         Ok(Err(_)) | Err(_) => busy(),
-    }
-}
-
-async fn health(State(admin): State<Arc<Node>>) -> Response {
-    let all = admin.shards.len();
-    match admin.ask_shards(&Question::Numbers).await.len() {
-        alive if alive == all => format!("{all} of {all} shards answer\n").into_response(),
-        alive => {
-            let text = format!("{alive} of {all} shards answer\n");
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
-use super::certificates::Certificates;
+use super::certificates::{Certificates, ShownCertificates};
 use super::name_server::Served;
 use super::stamp::{Stamp, stamp};
 use super::subscribers::ListFile;
@@ -124,6 +124,8 @@ pub(super) struct Told {
     /// What is served of the DNS.
     pub(super) zone: watch::Sender<Option<Served>>,
     pub(super) status: Shown,
+    /// The certificates, for whoever asks.
+    pub(super) certificates: Arc<ShownCertificates>,
 }
 
 /// Reads again whatever changes, or is asked for, until the thread ends.
@@ -213,7 +215,7 @@ fn read(running: &Running) -> Result<Next, String> {
         before.is_none_or(|before| !before.are_of(settings))
     };
     let certificates = change.config.tls.clone().filter(is_other).map(|settings| {
-        let certificates = Certificates::new(settings);
+        let mut certificates = Certificates::new(settings);
         let tls = certificates.load()?;
         Ok((certificates, Arc::new(tls)))
     });
@@ -266,7 +268,10 @@ async fn put_in_place(running: Running, next: Next, told: &Told) -> Running {
     if log.is_fixed && config.log.is_some() {
         pending.push("`log`".to_owned());
     }
-    let (certificates, tls) = certificates.unzip();
+    let (mut certificates, tls) = certificates.unzip();
+    if let Some(certificates) = &mut certificates {
+        certificates.take_the_place_of(&told.certificates);
+    }
     let (list, new_list) = match subscribers {
         Some((file, list, revoked)) => (Some(file), Some((list, revoked))),
         None => (list_before, None),

@@ -1,25 +1,54 @@
-//! Registrations on disk.
+//! Registrations on disk: one file of redb, written behind by a thread of its own.
+//!
+//! - What redb commits is on disk, whole or not at all; it says so of a process that is
+//!   killed and of a machine that loses its power.
+//! - Nothing that stands in the file is believed unchecked: when it is opened every
+//!   checksum is compared and every row read (`damage`). A file that fails is set aside,
+//!   and the home begins with an empty one: phones come back as they refresh.
+//! - A file that cannot be written, for want of room perhaps, is opened anew and written
+//!   again until it works (`writer`): redb refuses everything once a write has failed.
+//!
+//! Not here: what a row says (`home::location`).
 
-use std::fs::File;
+mod backend;
+mod damage;
+mod writer;
+
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::unistd::{AccessFlags, access};
-use redb::{Database, DatabaseError, ReadableTable, TableDefinition};
-use tokio::sync::mpsc::Receiver;
+use redb::{Database, ReadableTable, ReadableTableMetadata, TableDefinition};
 
 use super::private;
-use crate::io::Record;
+use crate::io::{Record, StoreState};
 use crate::limits;
+
+use backend::{Backend, MAGIC};
+use damage::{Trouble, guarded};
 
 const LOCATION: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("location");
 
 /// The file of registrations, open: no other process can have it.
-#[derive(Debug)]
 pub struct Store {
-    database: Database,
+    /// None: it could not be opened again yet.
+    open: Option<Open>,
     path: PathBuf,
+    /// What stood in it when it was opened.
+    found: Vec<Record>,
+    state: Arc<StoreState>,
+}
+
+struct Open {
+    database: Database,
+    /// Which file it is, as the kernel counts them.
+    id: (u64, u64),
+    /// How long the file is as far as redb knows.
+    len: Arc<AtomicU64>,
 }
 
 /// Why the store cannot be used.
@@ -33,19 +62,19 @@ pub enum StoreFault {
     Broken {
         /// The file.
         path: PathBuf,
-        /// What redb said.
-        why: Box<redb::Error>,
+        /// What is in the way.
+        why: String,
     },
 }
 
 /// Finds out whether there could be a store, and makes none.
 ///
 /// # Errors
-/// When the file is none of redb's or may not be written, or there is no folder for it.
+/// When the file is of another kind or may not be written, or there is no folder for it.
 pub fn check(path: &Path) -> Result<(), StoreFault> {
-    let fault = |why| StoreFault::Broken {
+    let fault = |why: io::Error| StoreFault::Broken {
         path: path.to_owned(),
-        why: Box::new(redb::Error::Io(why)),
+        why: why.to_string(),
     };
     look(path).map_err(fault)
 }
@@ -56,9 +85,8 @@ fn look(path: &Path) -> io::Result<()> {
             let mut head = Vec::new();
             let most = u64::try_from(MAGIC.len()).unwrap_or(u64::MAX);
             file.by_ref().take(most).read_to_end(&mut head)?;
-            if !head.is_empty() && head != MAGIC {
-                let why = "it is a file of another kind";
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            if is_foreign(&head) {
+                return Err(io::Error::other("it is a file of another kind"));
             }
             Ok(())
         }
@@ -74,82 +102,86 @@ fn look(path: &Path) -> io::Result<()> {
     }
 }
 
-/// How a file of redb begins.
-const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
+/// Whether a file that begins like this is no store, and never was one. What has no more than
+/// a bit of each byte bent, or is blank, is a damaged one.
+fn is_foreign(head: &[u8]) -> bool {
+    let bent = head.iter().zip(MAGIC).map(|(is, should)| is ^ should);
+    let bits: u32 = bent.map(u8::count_ones).sum();
+    let is_blank = head.iter().all(|byte| *byte == 0);
+    !is_blank && usize::try_from(bits).is_ok_and(|bits| bits > head.len())
+}
 
 impl Store {
     /// Opens the file, and makes it if there is none. Nobody but its owner may
     /// read it, whoever made it: who is registered from where is nobody's business.
+    /// One that is damaged is set aside.
     ///
     /// # Errors
     /// When it cannot be used.
     pub fn open(path: &Path) -> Result<Self, StoreFault> {
-        let mut builder = Database::builder();
-        builder.set_cache_size(limits::STORE_CACHE_MAX);
-        let file = open_file(path).map_err(|why| StoreFault::Broken {
+        let mut store = Self {
+            open: None,
             path: path.to_owned(),
-            why: Box::new(redb::Error::Io(why)),
-        })?;
-        match builder.create_file(file) {
-            Ok(database) => Ok(Self {
-                database,
-                path: path.to_owned(),
-            }),
-            Err(DatabaseError::DatabaseAlreadyOpen) => Err(StoreFault::Taken(path.to_owned())),
-            Err(why) => Err(StoreFault::Broken {
-                path: path.to_owned(),
-                why: Box::new(why.into()),
-            }),
-        }
+            found: Vec::new(),
+            state: Arc::default(),
+        };
+        let opened = store.try_open().or_else(|trouble| match trouble {
+            Trouble::Damaged(why) => {
+                store.set_aside(&why).map_err(Trouble::from)?;
+                store.try_open()
+            }
+            Trouble::Taken | Trouble::Failed(_) => Err(trouble),
+        });
+        let (open, found) = opened.map_err(|trouble| store.fault(trouble))?;
+        (store.open, store.found) = (Some(open), found);
+        Ok(store)
     }
 
-    /// Everything in it.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    #[expect(
-        clippy::result_large_err,
-        reason = "redb's error, boxed before it leaves"
-    )]
-    pub fn records(&self) -> Result<Vec<Record>, StoreFault> {
-        let read = || -> Result<Vec<Record>, redb::Error> {
-            let transaction = self.database.begin_read()?;
-            let table = match transaction.open_table(LOCATION) {
-                Ok(table) => table,
-                // Nobody has registered yet.
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                Err(error) => return Err(error.into()),
-            };
-            let rows = table.iter()?.map(|row| {
-                let (key, value) = row?;
-                Ok(Record {
-                    key: key.value().into(),
-                    value: Some(value.value().into()),
-                    shard: 0,
-                })
-            });
-            rows.collect()
-        };
-        read().map_err(|why| StoreFault::Broken {
-            path: self.path.clone(),
-            why: Box::new(why),
+    /// What stood in it when it was opened. Given once.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.found)
+    }
+
+    /// How it is, for whoever is asked.
+    #[must_use]
+    pub fn state(&self) -> Arc<StoreState> {
+        Arc::clone(&self.state)
+    }
+
+    /// Opens the file and reads all of it.
+    fn try_open(&self) -> Result<(Open, Vec<Record>), Trouble> {
+        look(&self.path)?;
+        let file = open_file(&self.path)?;
+        let status = file.metadata()?;
+        let is_new = status.len() == 0;
+        let backend = Backend::new(file)?;
+        let len = backend.len_known();
+        guarded(|| {
+            let mut builder = Database::builder();
+            builder.set_cache_size(limits::STORE_CACHE_MAX);
+            let database = builder.create_with_backend(backend)?;
+            if is_new {
+                let transaction = database.begin_write()?;
+                drop(transaction.open_table(LOCATION)?);
+                transaction.commit()?;
+            }
+            let found = read(&database)?;
+            let id = id_of(&status);
+            Ok((Open { database, id, len }, found))
         })
     }
 
     /// Writes the records, of which a later one of the same key wins, in one
     /// transaction: after a crash all of them are there or none. They are left
     /// sorted by key: neighbours in the tree are written together.
-    ///
-    /// # Errors
-    /// When they cannot be written; then none is.
-    #[expect(
-        clippy::result_large_err,
-        reason = "redb's error, boxed before it leaves"
-    )]
-    pub fn write(&self, records: &mut [Record]) -> Result<(), StoreFault> {
+    fn write(&self, records: &mut [Record]) -> Result<(), Trouble> {
+        let Some(open) = &self.open else {
+            return Err(Trouble::Failed("it is not open".to_owned()));
+        };
+        open.look(&self.path)?;
         records.sort_by(|a, b| a.key.cmp(&b.key));
-        let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+        guarded(|| {
+            let transaction = open.database.begin_write()?;
             {
                 let mut table = transaction.open_table(LOCATION)?;
                 for (row, same) in records.chunk_by(|a, b| a.key == b.key).enumerate() {
@@ -165,25 +197,89 @@ impl Store {
                 }
             }
             Ok(transaction.commit()?)
-        };
-        write().map_err(|why| StoreFault::Broken {
-            path: self.path.clone(),
-            why: Box::new(why),
         })
     }
 
-    /// Writes what comes until every sender is gone. A pause after each batch
-    /// lets the next one grow and spares the shards waking this thread.
-    pub(super) async fn write_behind(self, mut records: Receiver<Record>) {
-        let mut batch = Vec::new();
-        while records.recv_many(&mut batch, limits::STORE_BATCH_MAX).await > 0 {
-            if let Err(fault) = self.write(&mut batch) {
-                tracing::error!("{fault}; {} registrations are not saved", batch.len());
-            }
-            batch.clear();
-            tokio::time::sleep(limits::STORE_PAUSE).await;
+    /// Closes it and opens it again; a damaged one is set aside.
+    fn reopen(&mut self) -> Result<(), Trouble> {
+        self.close();
+        let (open, _) = self.try_open()?;
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Lets the file go. What redb has left to write it may fail to write.
+    fn close(&mut self) {
+        let open = self.open.take();
+        let closed = guarded(|| {
+            drop(open);
+            Ok(())
+        });
+        if let Err(Trouble::Damaged(why)) = closed {
+            tracing::debug!(why, "the store was not closed in order");
         }
     }
+
+    /// Gives the file another name, so that it is there for whoever wants to know, and
+    /// out of the way.
+    fn set_aside(&mut self, why: &str) -> io::Result<()> {
+        self.close();
+        let aside = damage::set_aside(&self.path)?;
+        self.state.note_set_aside();
+        let (file, aside) = (self.path.display(), aside.display());
+        tracing::error!(%file, %aside, why, "the store is damaged and set aside: registrations begin anew, and phones are reached once they refresh");
+        Ok(())
+    }
+
+    fn fault(&self, trouble: Trouble) -> StoreFault {
+        let path = self.path.clone();
+        match trouble {
+            Trouble::Taken => StoreFault::Taken(path),
+            Trouble::Damaged(why) | Trouble::Failed(why) => StoreFault::Broken { path, why },
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Open {
+    /// Whether the file is still the one that was opened, as long as it was.
+    fn look(&self, path: &Path) -> Result<(), Trouble> {
+        let gone = |why| Trouble::Failed(format!("it is not where it was: {why}"));
+        let status = std::fs::metadata(path).map_err(gone)?;
+        if id_of(&status) != self.id {
+            return Err(Trouble::Failed("another file is in its place".to_owned()));
+        }
+        if status.len() < self.len.load(Ordering::Relaxed) {
+            return Err(Trouble::Damaged("somebody has cut it short".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Every row, of which there must be as many as the table says.
+fn read(database: &Database) -> Result<Vec<Record>, Trouble> {
+    let transaction = database.begin_read()?;
+    let table = transaction.open_table(LOCATION)?;
+    let rows = table.iter()?.map(|row| {
+        let (key, value) = row?;
+        Ok(Record {
+            key: key.value().into(),
+            value: Some(value.value().into()),
+            shard: 0,
+        })
+    });
+    let rows = rows.collect::<Result<Vec<_>, redb::StorageError>>()?;
+    let should = table.len()?;
+    if should != rows.len() as u64 {
+        let why = format!("it has {} rows and should have {should}", rows.len());
+        return Err(Trouble::Damaged(why));
+    }
+    Ok(rows)
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
@@ -194,109 +290,9 @@ fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    /// A file name of this test's own, gone when dropped.
-    struct TempFolder(PathBuf);
-
-    impl TempFolder {
-        fn new(name: &str) -> Self {
-            let file = format!("steadfast-{}-{name}.redb", std::process::id());
-            Self(std::env::temp_dir().join(file))
-        }
-    }
-
-    impl Drop for TempFolder {
-        fn drop(&mut self) {
-            std::fs::remove_file(&self.0).unwrap();
-        }
-    }
-
-    fn record(key: &str, value: Option<&str>) -> Record {
-        Record {
-            key: key.as_bytes().into(),
-            value: value.map(|value| value.as_bytes().into()),
-            shard: 0,
-        }
-    }
-
-    #[test]
-    fn what_was_written_is_there_after_a_restart() {
-        let folder = TempFolder::new("restart");
-        let store = Store::open(&folder.0).unwrap();
-        assert_eq!(store.records().unwrap(), []);
-        let mut batch = [
-            record("joe", Some("a")),
-            record("ann", Some("b")),
-            record("joe", Some("c")),
-        ];
-        store.write(&mut batch).unwrap();
-        drop(store);
-        let store = Store::open(&folder.0).unwrap();
-        let want = [record("ann", Some("b")), record("joe", Some("c"))];
-        assert_eq!(store.records().unwrap(), want);
-        store
-            .write(&mut [record("ann", None), record("eve", None)])
-            .unwrap();
-        assert_eq!(store.records().unwrap(), [record("joe", Some("c"))]);
-    }
-
-    #[test]
-    fn the_store_keeps_a_bounded_part_of_itself_in_memory() {
-        let folder = TempFolder::new("cache");
-        let store = Store::open(&folder.0).unwrap();
-        let text = "x".repeat(1_000);
-        let row = |number| record(&format!("{number:08}"), Some(&text));
-        let enough = 2 * limits::STORE_CACHE_MAX / text.len();
-        for first in (0..enough).step_by(limits::STORE_BATCH_MAX) {
-            let mut batch: Vec<_> = (first..first + limits::STORE_BATCH_MAX).map(row).collect();
-            store.write(&mut batch).unwrap();
-        }
-        assert!(store.records().unwrap().len() >= enough);
-        assert!(store.database.cache_stats().evictions() > 0);
-    }
-
-    #[test]
-    fn a_store_is_for_its_owner_alone() {
-        let folder = TempFolder::new("private");
-        let mode = || std::fs::metadata(&folder.0).unwrap().permissions().mode() & 0o777;
-        drop(Store::open(&folder.0).unwrap());
-        assert_eq!(mode(), 0o600);
-        let loose = std::fs::Permissions::from_mode(0o664);
-        std::fs::set_permissions(&folder.0, loose).unwrap();
-        let store = Store::open(&folder.0).unwrap();
-        assert_eq!(mode(), 0o600);
-        assert_eq!(store.records().unwrap(), []);
-    }
-
-    #[test]
-    fn a_store_in_use_is_refused() {
-        let folder = TempFolder::new("taken");
-        let _store = Store::open(&folder.0).unwrap();
-        let want = format!(
-            "the store {} is in use by another process",
-            folder.0.display()
-        );
-        assert_eq!(Store::open(&folder.0).unwrap_err().to_string(), want);
-    }
-
-    #[test]
-    fn the_last_records_are_written_before_the_writer_ends() {
-        let folder = TempFolder::new("last");
-        let store = Store::open(&folder.0).unwrap();
-        let (sender, receiver) = tokio::sync::mpsc::channel(8);
-        for number in ["1", "2", "3"] {
-            sender.try_send(record(number, Some("x"))).unwrap();
-        }
-        drop(sender);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build();
-        runtime.unwrap().block_on(store.write_behind(receiver));
-        assert_eq!(Store::open(&folder.0).unwrap().records().unwrap().len(), 3);
-    }
+fn id_of(status: &Metadata) -> (u64, u64) {
+    (status.dev(), status.ino())
 }
+
+#[cfg(test)]
+mod tests;

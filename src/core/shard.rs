@@ -287,6 +287,15 @@ impl Shard {
         ]
     }
 
+    /// Addresses of homes that an edge can reach, as far as it knows; `None`: it is no edge.
+    #[must_use]
+    pub fn homes_in_reach(&self) -> Option<usize> {
+        match &self.role {
+            RoleState::Edge(edge) => Some(edge.homes_in_reach(&self.net)),
+            RoleState::Home(_) | RoleState::Agent(_) => None,
+        }
+    }
+
     /// Who acts, and what one step of theirs works with.
     fn role_mut(&mut self, now: Instant) -> RoleMut<'_> {
         self.role.with_proxy(&mut self.proxy, &mut self.net, now)

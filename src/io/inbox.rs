@@ -100,6 +100,9 @@ pub enum Answer {
     Bindings(Result<home::Bindings, String>),
 }
 
+/// The number of the addresses of homes that an edge can reach; homes have none.
+pub const HOMES_IN_REACH: &str = "homes_in_reach";
+
 /// One number of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number {

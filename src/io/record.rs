@@ -1,7 +1,7 @@
 //! Registrations on their way to the store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -27,17 +27,79 @@ pub struct StoreSender {
     sender: Sender<Record>,
     has_dropped: Arc<AtomicBool>,
     has_warned: bool,
+    state: Arc<StoreState>,
 }
 
-/// A bounded channel from the shards to the store.
+/// How the store of a home is, as its shards and its writer know it together.
+#[derive(Debug, Default)]
+pub struct StoreState {
+    handed: AtomicU64,
+    settled: AtomicU64,
+    failed: AtomicU64,
+    set_aside: AtomicU64,
+    is_failing: AtomicBool,
+}
+
+impl StoreState {
+    /// Records that are on their way to the disk and not there yet.
+    #[must_use]
+    pub fn unsaved(&self) -> u64 {
+        // In this order: a record is handed over before it is settled.
+        let settled = self.settled.load(Ordering::Acquire);
+        self.handed.load(Ordering::Acquire).saturating_sub(settled)
+    }
+
+    /// Batches that could not be written since the start, each try counted.
+    #[must_use]
+    pub fn failed_batches(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Files that were damaged and set aside since the start.
+    #[must_use]
+    pub fn set_aside(&self) -> u64 {
+        self.set_aside.load(Ordering::Relaxed)
+    }
+
+    /// The last write failed.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Acquire)
+    }
+
+    /// So many records are on disk, or are not needed there any more.
+    pub fn note_settled(&self, records: usize) {
+        let records = u64::try_from(records).unwrap_or(u64::MAX);
+        self.settled.fetch_add(records, Ordering::AcqRel);
+    }
+
+    /// A batch could not be written.
+    pub fn note_failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.is_failing.store(true, Ordering::Release);
+    }
+
+    /// It could, after it could not.
+    pub fn note_mended(&self) {
+        self.is_failing.store(false, Ordering::Release);
+    }
+
+    /// A damaged file was set aside.
+    pub fn note_set_aside(&self) {
+        self.set_aside.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A bounded channel from the shards to the store, whose state both ends know.
 #[must_use]
-pub fn to_store() -> (StoreSender, Receiver<Record>) {
+pub fn to_store(state: Arc<StoreState>) -> (StoreSender, Receiver<Record>) {
     let (sender, receiver) = channel(limits::STORE_QUEUE_MAX);
     (
         StoreSender {
             sender,
             has_dropped: Arc::default(),
             has_warned: false,
+            state,
         },
         receiver,
     )
@@ -49,6 +111,18 @@ impl StoreSender {
     #[must_use]
     pub fn has_dropped(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.has_dropped)
+    }
+
+    fn send(&self, record: Record) -> Result<(), TrySendError<Record>> {
+        self.sender.try_send(record)?;
+        self.state.handed.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Hands a record over for a test of the other end.
+    #[cfg(test)]
+    pub(crate) fn give(&self, record: Record) {
+        self.send(record).unwrap();
     }
 
     /// Hands a record over. When the store is that far behind, the record is
@@ -65,7 +139,7 @@ impl StoreSender {
             value: value.map(Into::into),
             shard,
         };
-        match self.sender.try_send(record) {
+        match self.send(record) {
             Ok(()) => {
                 counters.store_written += 1;
                 self.has_warned = false;
@@ -90,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_full_channel_drops_and_counts() {
-        let (mut sender, mut receiver) = to_store();
+        let (mut sender, mut receiver) = to_store(Arc::default());
         let mut counters = Counters::default();
         for _ in 0..limits::STORE_QUEUE_MAX + 3 {
             sender.put(0, b"joe", Some(b"binding"), &mut counters);

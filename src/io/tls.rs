@@ -1,7 +1,7 @@
 //! TLS for the connections of a node (RFC 5246, RFC 8446, RFC 5922).
 //!
 //! - `identity`: which SIP domains a certificate is for; `trust`: whether to
-//!   believe it; `tickets`: what sessions are resumed by; `session`: one connection, without buffers of its own, whose
+//!   believe it; `validity`: how long it lasts; `tickets`: what sessions are resumed by; `session`: one connection, without buffers of its own, whose
 //!   records `steadfast_record` opens and seals.
 //! - What all connections share is one immutable `Tls`, made from the files that
 //!   the configuration names. When the files change, a new one takes its place:
@@ -15,6 +15,7 @@ pub mod identity;
 mod session;
 mod tickets;
 mod trust;
+mod validity;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -33,6 +34,7 @@ use steadfast_record::KeyLog;
 pub use identity::{Unreadable, identities};
 pub use session::{Progress, Scratch, Session};
 pub use tickets::TicketKey;
+pub use validity::{Standing, Validity};
 
 use tickets::Tickets;
 use trust::{Clients, Servers, Trust};
@@ -100,6 +102,8 @@ pub struct Tls {
     strict: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
     shown: Arc<Shown>,
+    /// When each of them is valid, with its file.
+    validities: Vec<(PathBuf, Validity)>,
     trust: Option<Arc<Trust>>,
     peers: Vec<(IpAddr, u8)>,
 }
@@ -119,6 +123,9 @@ impl Tls {
         let provider = Arc::new(ring::default_provider());
         let pairs = settings.pairs.iter().map(|pair| read_pair(pair, &provider));
         let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
+        let files = settings.pairs.iter().map(|pair| &pair.cert);
+        let validities = files.zip(&pairs).map(|(file, pair)| validity(file, pair));
+        let validities = validities.collect::<Result<_, _>>()?;
         let trust = match &settings.ca {
             Some(path) => Some(Arc::new(read_roots(path, &provider)?)),
             None => None,
@@ -149,9 +156,16 @@ impl Tls {
             strict,
             client,
             shown,
+            validities,
             trust,
             peers,
         })
+    }
+
+    /// When each of the certificates that this node shows is valid, with its file.
+    #[must_use]
+    pub fn validities(&self) -> &[(PathBuf, Validity)] {
+        &self.validities
     }
 
     /// Whether one of the certificates that this node shows is for `name`.
@@ -362,6 +376,17 @@ fn read_pair(pair: &Pair, provider: &CryptoProvider) -> Result<Named, BadFile> {
         bad(&pair.cert, why)
     })?;
     Ok((names.unwrap_or_default(), Arc::new(pair_up)))
+}
+
+fn validity(file: &Path, (_, pair): &Named) -> Result<(PathBuf, Validity), BadFile> {
+    let chain = pair.cert.iter().map(|certificate| &**certificate);
+    match Validity::of(chain) {
+        Ok(validity) => Ok((file.to_owned(), validity)),
+        Err(why) => Err(BadFile {
+            path: file.to_owned(),
+            why: format!("cannot be read ({why})"),
+        }),
+    }
 }
 
 fn read_roots(path: &Path, provider: &CryptoProvider) -> Result<Trust, BadFile> {

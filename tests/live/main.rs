@@ -38,6 +38,7 @@ mod ring;
 mod shards;
 mod sides;
 mod sipp;
+mod store;
 mod stream;
 mod survival;
 mod tls;

@@ -1,9 +1,11 @@
 //! The text that Prometheus reads (exposition format 0.0.4).
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use crate::control::reload::Status;
-use crate::io::{Answer, Number};
+use crate::io::tls::Validity;
+use crate::io::{Answer, Number, StoreState};
 
 /// Every number of every shard that answered, one family after the other.
 pub(super) fn write(
@@ -71,6 +73,78 @@ pub(super) fn write(
         for (shard, numbers) in &all {
             let value = numbers.get(index).map_or(0, |number| number.value);
             let labels = format_args!("node=\"{node}\",shard=\"{shard}\"");
+            line(
+                &mut out,
+                format_args!("steadfast_{name}{{{labels}}} {value}"),
+            );
+        }
+    }
+    out
+}
+
+/// How the store of a home is.
+pub(super) fn store(node: &str, state: &StoreState) -> String {
+    let node = node.replace(['\\', '"', '\n'], "_");
+    let all = [
+        (
+            "store_failing",
+            "1 while the store cannot be written, else 0.",
+            "gauge",
+            u64::from(state.is_failing()),
+        ),
+        (
+            "store_unsaved",
+            "Records that are on their way to the disk and not there yet.",
+            "gauge",
+            state.unsaved(),
+        ),
+        (
+            "store_failed_batches_total",
+            "Batches that could not be written, each try counted.",
+            "counter",
+            state.failed_batches(),
+        ),
+        (
+            "store_set_aside_total",
+            "Damaged stores that were set aside.",
+            "counter",
+            state.set_aside(),
+        ),
+    ];
+    let mut out = String::new();
+    for (name, meaning, kind, value) in all {
+        family(&mut out, name, meaning, kind);
+        line(
+            &mut out,
+            format_args!("steadfast_{name}{{node=\"{node}\"}} {value}"),
+        );
+    }
+    out
+}
+
+/// From when to when the certificates of the node are valid.
+pub(super) fn certificates(node: &str, all: &[(PathBuf, Validity)]) -> String {
+    let label = |text: &str| text.replace(['\\', '"', '\n'], "_");
+    let node = label(node);
+    type Second = fn(&Validity) -> u64;
+    let families: [(&str, &str, Second); 2] = [
+        (
+            "certificate_not_before_seconds",
+            "When a certificate is valid from, with all above it, in seconds since 1970.",
+            |validity| validity.from,
+        ),
+        (
+            "certificate_not_after_seconds",
+            "When a certificate ends, or one above it, in seconds since 1970.",
+            |validity| validity.until,
+        ),
+    ];
+    let mut out = String::new();
+    for (name, meaning, second) in families {
+        family(&mut out, name, meaning, "gauge");
+        for (file, validity) in all {
+            let (file, value) = (label(&file.to_string_lossy()), second(validity));
+            let labels = format_args!("node=\"{node}\",file=\"{file}\"");
             line(
                 &mut out,
                 format_args!("steadfast_{name}{{{labels}}} {value}"),

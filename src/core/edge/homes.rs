@@ -116,6 +116,15 @@ impl Homes {
         }
     }
 
+    /// Addresses of homes where nothing has failed since they last worked.
+    pub(super) fn in_reach(&self, net: &Net) -> usize {
+        let located = self.located.iter();
+        let health = &net.liveness.health;
+        located
+            .filter(|(transport, addr)| health.is_closed(*transport, *addr))
+            .count()
+    }
+
     /// True for the address of a home.
     pub(super) fn has(&self, ip: IpAddr) -> bool {
         let mut located = self.located.iter();

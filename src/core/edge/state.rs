@@ -9,6 +9,7 @@ use super::refreshed_dialogs::RefreshedDialogs;
 use super::{Codec, EdgeSet, FlowBindings, Settings, Subscriber, Token};
 use crate::id::Flow;
 use crate::limits;
+use crate::proxy::Net;
 use crate::scan::Message;
 use crate::send::HostRule;
 use crate::stick::Table;
@@ -100,6 +101,12 @@ impl Edge {
     #[must_use]
     pub(crate) const fn bound_phones(&self) -> usize {
         self.flow_bindings.len()
+    }
+
+    /// Addresses of homes where nothing has failed since they last worked.
+    #[must_use]
+    pub(crate) fn homes_in_reach(&self, net: &Net) -> usize {
+        self.homes.in_reach(net)
     }
 
     /// The name of a phone in the Record-Route value of its own side of a dialog.

@@ -151,9 +151,24 @@ pub const STORE_ROWS_AT_ONCE: usize = 32;
 pub const STORE_CACHE_MAX: usize = 16 << 20;
 /// Pause between two transactions of the store: what a crash may lose.
 pub const STORE_PAUSE: Duration = Duration::from_millis(50);
+/// Pause before a store that could not be written is opened and written again; twice as long
+/// each time, up to `STORE_RETRY_MAX`: who makes room on the disk finds it working soon.
+pub const STORE_RETRY: Duration = Duration::from_secs(1);
+/// Longest such pause: to open a big store is work for the disk.
+pub const STORE_RETRY_MAX: Duration = Duration::from_secs(8);
+/// How often the log says that the store cannot be written, while that lasts.
+pub const STORE_ALERT_EVERY: Duration = Duration::from_secs(60);
+/// Damaged stores that are kept for whoever wants to know. The oldest beyond goes, since a
+/// disk that damages every file would fill.
+pub const STORES_SET_ASIDE: usize = 3;
 /// Pause between two batches of rows for the table of flows, unless there is a whole
 /// batch already: what SIGKILL may lose.
 pub const FLOWS_PAUSE: Duration = Duration::from_millis(20);
+/// How long before a certificate ends the node says so: authorities of the web give 90 days
+/// and want them renewed after 60.
+pub const CERTIFICATE_NOTICE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How often it says so.
+pub const CERTIFICATE_NOTICE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a watched file is looked at: a subscriber who was taken off the list
 /// is gone within a second, and the second look must find the file as the first.
 pub const FILE_WATCH: Duration = Duration::from_millis(250);

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::io::counters::Counters;
-use crate::io::{Answer, Number, Question};
+use crate::io::{Answer, HOMES_IN_REACH, Number, Question};
 
 impl Engine {
     /// Logs every counter in one line.
@@ -47,7 +47,10 @@ impl Engine {
             meaning,
             value,
         });
-        let held = self.shard.gauges().into_iter().map(|(name, held)| Number {
+        let homes = self.shard.homes_in_reach();
+        let homes = homes.map(|homes| (HOMES_IN_REACH, homes));
+        let held = self.shard.gauges().into_iter().chain(homes);
+        let held = held.map(|(name, held)| Number {
             name,
             meaning: "",
             value: u64::try_from(held).unwrap_or(u64::MAX),

@@ -111,6 +111,12 @@ impl Health {
             })
     }
 
+    /// Whether nothing has failed at a destination since it last worked.
+    #[must_use]
+    pub fn is_closed(&self, transport: Transport, addr: SocketAddr) -> bool {
+        !self.list.iter().any(|circuit| circuit.is(transport, addr))
+    }
+
     /// Destinations whose circuit is not closed.
     #[must_use]
     pub const fn len(&self) -> usize {

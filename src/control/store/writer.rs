@@ -1,0 +1,147 @@
+//! The thread that writes the records of the shards to the store.
+//!
+//! Once a write has failed redb takes no further one until the file is opened again. So it is
+//! opened again and the same records are written, until that works; meanwhile those of one key
+//! become one, and the last one counts. Whoever is asked is told how things are
+//! (`io::StoreState`), and the log says so once a minute.
+
+use std::io;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{sleep, timeout};
+
+use super::Store;
+use super::damage::Trouble;
+use crate::io::{Record, StoreState};
+use crate::limits;
+
+impl Store {
+    /// Writes on a thread of its own what comes until every sender is gone: a disk may take
+    /// its time.
+    pub(in crate::control) fn start_writing(
+        self,
+        records: Receiver<Record>,
+    ) -> io::Result<JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        let thread = std::thread::Builder::new().name("store".into());
+        thread.spawn(move || runtime.block_on(self.write_behind(records)))
+    }
+
+    /// A pause after each batch lets the next one grow and spares the shards waking this
+    /// thread.
+    pub(super) async fn write_behind(mut self, mut records: Receiver<Record>) {
+        let mut batch = Vec::new();
+        while records.recv_many(&mut batch, limits::STORE_BATCH_MAX).await > 0 {
+            let count = batch.len();
+            match self.write(&mut batch) {
+                Ok(()) => {
+                    self.state.note_settled(count);
+                    batch.clear();
+                }
+                Err(trouble) => {
+                    let is_over = self.write_again(trouble, &mut batch, &mut records).await;
+                    if is_over {
+                        return;
+                    }
+                }
+            }
+            sleep(limits::STORE_PAUSE).await;
+        }
+    }
+
+    /// Opens the file again and writes what has come until that works. True: every sender is
+    /// gone, and what is left is lost.
+    async fn write_again(
+        &mut self,
+        mut trouble: Trouble,
+        batch: &mut Vec<Record>,
+        records: &mut Receiver<Record>,
+    ) -> bool {
+        let mut said: Option<Instant> = None;
+        let mut pause = limits::STORE_RETRY;
+        loop {
+            self.state.note_failed();
+            if let Trouble::Damaged(why) = &trouble {
+                // A file that is gone meanwhile need not be set aside.
+                let aside = self.set_aside(why);
+                if let Err(why) = aside {
+                    trouble = Trouble::from(why);
+                }
+            }
+            if said.is_none_or(|at| at.elapsed() >= limits::STORE_ALERT_EVERY) {
+                said = Some(Instant::now());
+                let (file, unsaved) = (self.path.display(), self.state.unsaved());
+                tracing::error!(%file, unsaved, "the store cannot be written: {trouble}; it is tried again and again, and what is not in it is lost if the node ends");
+            }
+            let is_over = gather(&self.state, pause, batch, records).await;
+            let written = self.reopen().and_then(|()| self.write_all(batch));
+            match written {
+                Ok(()) => {
+                    let file = self.path.display();
+                    tracing::info!(%file, "the store is written again");
+                    return is_over;
+                }
+                Err(_) if is_over => {
+                    let (file, lost) = (self.path.display(), self.state.unsaved());
+                    tracing::error!(%file, lost, "the node ends and the store cannot be written: these registrations are not in it");
+                    return true;
+                }
+                Err(again) => trouble = again,
+            }
+            pause = limits::STORE_RETRY_MAX.min(pause * 2);
+        }
+    }
+
+    /// Writes all of them, in transactions of bounded size.
+    fn write_all(&self, batch: &mut Vec<Record>) -> Result<(), Trouble> {
+        while !batch.is_empty() {
+            let count = batch.len().min(limits::STORE_BATCH_MAX);
+            self.write(&mut batch[..count])?;
+            batch.drain(..count);
+            self.state.note_settled(count);
+        }
+        self.state.note_mended();
+        Ok(())
+    }
+}
+
+/// Takes in what comes for a while; true when nothing will any more.
+async fn gather(
+    state: &StoreState,
+    pause: Duration,
+    batch: &mut Vec<Record>,
+    records: &mut Receiver<Record>,
+) -> bool {
+    let end = Instant::now() + pause;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if batch.len() >= limits::STORE_QUEUE_MAX {
+            let before = batch.len();
+            keep_last(batch);
+            state.note_settled(before - batch.len());
+        }
+        let room = limits::STORE_QUEUE_MAX - batch.len();
+        if room == 0 {
+            // The others wait in the channel, and what finds no room there is dropped and
+            // counted by the shards.
+            sleep(left).await;
+            return records.is_closed() && records.is_empty();
+        }
+        match timeout(left, records.recv_many(batch, room)).await {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Of the records of one key, leaves the last.
+fn keep_last(batch: &mut Vec<Record>) {
+    batch.reverse();
+    batch.sort_by(|a, b| a.key.cmp(&b.key));
+    batch.dedup_by(|later, first| later.key == first.key);
+}
