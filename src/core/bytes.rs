@@ -15,7 +15,9 @@ use crate::limits;
 
 /// Smallest capacity of each size class, in bytes. They lie close where messages
 /// are, since a transaction keeps what it sent for half a minute.
-const CLASSES: [usize; 10] = [128, 512, 768, 1024, 1280, 1536, 2048, 4096, 16_384, 65_536];
+const CLASSES: [usize; 12] = [
+    128, 256, 384, 512, 768, 1024, 1280, 1536, 2048, 4096, 16_384, 65_536,
+];
 
 type Shelf = Vec<Rc<Memory>>;
 
@@ -24,12 +26,13 @@ type Shelf = Vec<Rc<Memory>>;
 struct Memory {
     bytes: Vec<u8>,
     class: usize,
+    /// The pool that it returns to, while it is in use: a buffer is one pointer.
+    pool: Option<Pool>,
 }
 
 /// Hands out empty buffers and takes used ones back.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
-    // One pointer: every buffer in use holds a copy of it.
     stock: Rc<Stock>,
 }
 
@@ -64,7 +67,8 @@ impl Pool {
     /// it costs the allocator each time.
     pub fn build(&self, room: usize, write: impl FnOnce(&mut Vec<u8>)) -> Buf {
         let mut memory = self.take(room);
-        if let Some(Memory { bytes, .. }) = Rc::get_mut(&mut memory) {
+        if let Some(Memory { bytes, pool, .. }) = Rc::get_mut(&mut memory) {
+            *pool = Some(self.clone());
             bytes.clear();
             write(bytes);
         }
@@ -73,7 +77,6 @@ impl Pool {
             .set(self.stock.used.get() + memory.bytes.capacity());
         Buf {
             memory: Some(memory),
-            pool: self.clone(),
         }
     }
 
@@ -120,7 +123,8 @@ impl Pool {
         let ready = self.stock.shelves.borrow_mut()[class].pop();
         ready.unwrap_or_else(|| {
             let bytes = Vec::with_capacity(CLASSES[class]);
-            Rc::new(Memory { bytes, class })
+            let pool = None;
+            Rc::new(Memory { bytes, class, pool })
         })
     }
 
@@ -145,7 +149,6 @@ impl Pool {
 pub struct Buf {
     /// `Some` until drop.
     memory: Option<Rc<Memory>>,
-    pool: Pool,
 }
 
 impl Buf {
@@ -168,10 +171,10 @@ impl std::ops::Deref for Buf {
 
 impl Drop for Buf {
     fn drop(&mut self) {
-        if let Some(memory) = self.memory.take()
-            && Rc::strong_count(&memory) == 1
+        if let Some(mut memory) = self.memory.take()
+            && let Some(pool) = Rc::get_mut(&mut memory).and_then(|last| last.pool.take())
         {
-            self.pool.give(memory);
+            pool.give(memory);
         }
     }
 }

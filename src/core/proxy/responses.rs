@@ -196,7 +196,8 @@ impl Proxy {
         if let Some(uri) = learns {
             turn.policy.on_redirect_accepted(step, response.flow, &uri);
         }
-        let room = response.bytes.len() + edits.growth();
+        // It is kept for half a minute: without room for the Via that was taken off.
+        let room = edits.length_of(response.bytes.len());
         let pool = &turn.net.pool;
         let bytes = pool.build(room, |out| edits.apply(response.bytes, out));
         context.base = None;
