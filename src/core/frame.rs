@@ -110,8 +110,10 @@ pub fn datagram(bytes: &[u8]) -> Datagram<'_> {
         Some(&first) if !head::may_begin(first) || message.len() > limits::MESSAGE_MAX => {
             Datagram::Noise
         }
-        // Without a single line end it is not worth calling SIP.
-        Some(_) if memchr::memchr(b'\n', message).is_none() => Datagram::Noise,
+        // Without a single line end it is not worth calling SIP. Nearly every message ends with one.
+        Some(_) if !message.ends_with(b"\n") && memchr::memchr(b'\n', message).is_none() => {
+            Datagram::Noise
+        }
         Some(_) => Datagram::Sip(message),
     }
 }
