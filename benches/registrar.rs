@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Stopwatch};
 
 use criterion::Criterion;
-use steadfast::digest::Algorithm;
-use steadfast::home::{self, Redirect, Subscribers};
-use steadfast::id::{ShardSet, SocketId, Transport};
-use steadfast::send::Local;
-use steadfast::shard::{Input, Output, Role, Setup, Shard};
-use steadfast::time::{Instant, Wall};
+use steadfast_core::digest::Algorithm;
+use steadfast_core::home::{self, Redirect, Subscribers};
+use steadfast_core::id::{ShardSet, SocketId, Transport};
+use steadfast_core::send::Local;
+use steadfast_core::shard::{Input, Output, Role, Setup, Shard};
+use steadfast_core::time::{Instant, Wall};
 
 const PHONES: u64 = 10_000;
 /// REGISTERs a second of virtual time.
@@ -101,12 +101,12 @@ impl Registrar {
 
 fn settings() -> home::Settings {
     home::Settings {
-        calls_out: steadfast::trust::CallsOut::anywhere(),
-        destinations: steadfast::trust::Destinations {
+        calls_out: steadfast_core::trust::CallsOut::anywhere(),
+        destinations: steadfast_core::trust::Destinations {
             reach: vec![(std::net::IpAddr::from([127, 0, 0, 0]), 8)],
             deny: Vec::new(),
         },
-        identities: steadfast::trust::IdentityHeaders::default(),
+        identities: steadfast_core::trust::IdentityHeaders::default(),
         domain: "example.com".to_owned(),
         name: String::new(),
         edges: "sip:edge.example.com;lr".to_owned(),
@@ -117,7 +117,7 @@ fn settings() -> home::Settings {
         algorithms: vec![Algorithm::Sha256],
         authenticates: false,
         redirect: Redirect::Never,
-        ring_time: Some(steadfast::limits::RING_TIME),
+        ring_time: Some(steadfast_core::limits::RING_TIME),
         challenges_calls: false,
         requires_path: false,
         requires_outbound: false,

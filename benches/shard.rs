@@ -11,11 +11,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant as Stopwatch};
 
 use criterion::Criterion;
-use steadfast::edge::{self, Member};
-use steadfast::id::{Flow, ShardSet, SocketId, Transport};
-use steadfast::send::Local;
-use steadfast::shard::{Input, Output, Role, Setup, Shard};
-use steadfast::time::{Instant, Wall};
+use steadfast_core::edge::{self, Member};
+use steadfast_core::id::{Flow, ShardSet, SocketId, Transport};
+use steadfast_core::send::Local;
+use steadfast_core::shard::{Input, Output, Role, Setup, Shard};
+use steadfast_core::time::{Instant, Wall};
 
 const PHONE: &str = "127.0.0.1:5070";
 const EDGE: &str = "127.0.0.11:5060";
@@ -235,7 +235,7 @@ fn settings() -> edge::Settings {
     };
     edge::Settings {
         rules: edge::Rules {
-            destinations: steadfast::trust::Destinations {
+            destinations: steadfast_core::trust::Destinations {
                 reach: vec![(std::net::IpAddr::from([127, 0, 0, 0]), 8)],
                 deny: Vec::new(),
             },
