@@ -13,5 +13,6 @@
 pub(crate) mod block;
 pub(crate) mod class;
 pub(crate) mod cursor;
+pub(crate) mod find;
 pub(crate) mod lanes;
 pub mod params;

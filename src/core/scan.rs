@@ -285,10 +285,14 @@ impl Pass<'_> {
             }
         }
         if let Some(header) = self.message.first(Name::Via).copied() {
-            self.message.top_via = usual::via(self.bytes, header.value);
-            match self.message.top_via {
-                Some(via) => debug_assert_eq!(Via::topmost(self.bytes, header.value), Ok(via)),
-                None => self.unusual_via(header.value),
+            let room = &mut self.message.top_via;
+            if usual::via(self.bytes, header.value, room).is_none() {
+                self.unusual_via(header.value);
+            } else {
+                debug_assert_eq!(
+                    Via::topmost(self.bytes, header.value).ok(),
+                    self.message.top_via
+                );
             }
         }
         let (from, from_tag) = self.address(Name::From);
@@ -349,10 +353,8 @@ impl Pass<'_> {
 
     #[inline(never)]
     fn unusual_via(&mut self, value: Span) {
-        match Via::topmost(self.bytes, value) {
-            Ok(via) => self.message.top_via = Some(via),
-            Err(defect) => self.note(defect),
-        }
+        let via = Via::topmost(self.bytes, value);
+        self.message.top_via = via.map_err(|defect| self.note(defect)).ok();
     }
 
     #[inline(never)]

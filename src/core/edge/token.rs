@@ -30,6 +30,7 @@ pub use fields::Token;
 use seal::{Form, Ring};
 
 use super::Subscriber;
+use crate::grammar::find::find;
 use crate::limits::{EDGE_SET_MAX, TOKEN_FIELD_MAX, TOKEN_MAX};
 
 /// The flag of a phone that asked for a list of outbound proxies.
@@ -70,7 +71,7 @@ impl Codec {
     #[must_use]
     pub(crate) fn writes_like(&self, text: &[u8]) -> bool {
         let is_sealed_like = |ring: &Ring| ring.seals_like(text);
-        self.ring.as_ref().is_some_and(is_sealed_like) && memchr::memchr(b'%', text).is_none()
+        self.ring.as_ref().is_some_and(is_sealed_like) && find(text, b'%').is_none()
     }
 
     /// Appends the user part of the token. `edges` are member names in the
@@ -152,7 +153,7 @@ impl Kind {
     /// The kind of a received user part, which need not be genuine.
     #[must_use]
     pub fn of(user_part: &[u8]) -> Self {
-        if memchr::memchr(b'+', user_part).is_some() {
+        if find(user_part, b'+').is_some() {
             return Self::Clear;
         }
         /// No token under a key is shorter: ten octets of MAC or twelve of tag, and

@@ -6,6 +6,7 @@
 
 use super::class::Class;
 use super::cursor::Cursor;
+use super::find::find_either;
 use crate::span::Span;
 
 /// One parameter.
@@ -34,7 +35,7 @@ pub fn find(bytes: &[u8], params: Span, name: &str) -> Option<Option<Span>> {
     // Most of what is looked for is not there, and neither is its first letter.
     let first = name.as_bytes().first()?;
     let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
-    memchr::memchr2(lower, upper, params.of(bytes))?;
+    find_either(params.of(bytes), lower, upper)?;
     let mut found = iter(bytes, params)
         .filter(|param| param.name.of(bytes).eq_ignore_ascii_case(name.as_bytes()));
     found.next().map(|param| param.value)
@@ -43,7 +44,24 @@ pub fn find(bytes: &[u8], params: Span, name: &str) -> Option<Option<Span>> {
 /// Whether all that is still to be read is a parameter list.
 #[inline]
 pub(crate) fn are_sound(cursor: Cursor<'_>) -> bool {
-    cursor.is_done() || Walk::new(cursor).all(|param| param.is_ok())
+    cursor.is_done() || are_plain(cursor) || Walk::new(cursor).all(|param| param.is_ok())
+}
+
+/// Whether it is one of nothing but letters, digits, `;` and `=`, as nearly all are.
+#[inline]
+fn are_plain(mut cursor: Cursor<'_>) -> bool {
+    while cursor.eat(b';') {
+        if cursor.take_host().is_empty() {
+            return false;
+        }
+        if cursor.eat(b'=') {
+            cursor.take_host();
+        }
+        if cursor.is_done() {
+            return true;
+        }
+    }
+    false
 }
 
 /// Something that is no parameter.

@@ -6,6 +6,7 @@ use crate::error::Malformed;
 use crate::frame;
 use crate::grammar::class::Class;
 use crate::grammar::cursor::Cursor;
+use crate::grammar::find::find;
 use crate::limits;
 use crate::span::Span;
 
@@ -25,7 +26,7 @@ pub(super) fn parse(
     if is_version(first.of(bytes)) {
         return Ok(response(bytes, first, cursor));
     }
-    let end = memchr::memchr(b' ', cursor.rest());
+    let end = find(cursor.rest(), b' ');
     let uri = up_to(&mut cursor, end);
     let version = cursor.rest();
     let method = Method::from_token(first.of(bytes));

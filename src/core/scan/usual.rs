@@ -55,9 +55,10 @@ fn has_scheme(bytes: &[u8], at: usize) -> bool {
     rest.starts_with(b"sip:") || rest.starts_with(b"sips:")
 }
 
-/// A Via whose host is an IPv4 address, with the parameters that phones and we ourselves write.
+/// A Via whose host is an IPv4 address, with the parameters that phones and we ourselves write,
+/// is put into `room`; with `None` what is there then counts for nothing.
 #[inline]
-pub(super) fn via(bytes: &[u8], value: Span) -> Option<Via> {
+pub(super) fn via(bytes: &[u8], value: Span, room: &mut Option<Via>) -> Option<()> {
     let text = value.range();
     let (b"SIP/2.0/UDP " | b"SIP/2.0/TCP " | b"SIP/2.0/TLS ") =
         bytes.get(text.start..)?.first_chunk::<PROTOCOL>()?
@@ -71,7 +72,8 @@ pub(super) fn via(bytes: &[u8], value: Span) -> Option<Via> {
         b':' => port(bytes, behind.wrapping_add(1))?,
         _ => (None, behind),
     };
-    let mut via = Via {
+    // Where it is to stand at last, since it is large.
+    let via = room.insert(Via {
         value,
         transport: within(host.wrapping_sub(4), host.wrapping_sub(1)),
         host: within(host, behind),
@@ -86,12 +88,12 @@ pub(super) fn via(bytes: &[u8], value: Span) -> Option<Via> {
         oc: None,
         keep: None,
         received_param: None,
-    };
+    });
     let mut at = at;
     while at < text.end {
-        at = param(bytes, at, text.end, &mut via)?;
+        at = param(bytes, at, text.end, via)?;
     }
-    (at == text.end).then_some(via)
+    (at == text.end).then_some(())
 }
 
 /// Octets of protocol and transport.

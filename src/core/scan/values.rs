@@ -3,6 +3,7 @@
 
 use crate::grammar::class;
 use crate::grammar::cursor::Cursor;
+use crate::grammar::find::find;
 use crate::span::Span;
 
 /// The values of one header line.
@@ -16,7 +17,7 @@ pub(super) struct Values<'a> {
 
 impl<'a> Values<'a> {
     pub(super) fn new(bytes: &'a [u8], value: Span) -> Self {
-        let is_alone = memchr::memchr(b',', value.of(bytes)).is_none();
+        let is_alone = find(value.of(bytes), b',').is_none();
         Self {
             bytes,
             cursor: Cursor::new(bytes, value),

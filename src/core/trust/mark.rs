@@ -33,6 +33,7 @@ pub use self::phone::PhoneName;
 use self::text::Text;
 pub use self::turned::Turned;
 use crate::edit::Edits;
+use crate::grammar::find::{find, find_either};
 use crate::scan::{Message, Name};
 use crate::secret::cmac::{self, BLOCK, Cmac};
 use crate::uri::own::{DIALOG_PARAM, MARK_LEN as TEXT_LEN, MARK_PARAM, mark_in};
@@ -466,10 +467,10 @@ pub(crate) fn uri_in(value: &[u8]) -> Option<&[u8]> {
         }
         _ => value,
     };
-    match memchr::memchr2(b'<', b';', rest) {
+    match find_either(rest, b'<', b';') {
         Some(at) if rest[at] == b'<' => {
             let inside = &rest[at + 1..];
-            inside.get(..memchr::memchr(b'>', inside)?)
+            inside.get(..find(inside, b'>')?)
         }
         Some(at) => rest.get(..at),
         None => Some(rest),
@@ -479,7 +480,7 @@ pub(crate) fn uri_in(value: &[u8]) -> Option<&[u8]> {
 fn contact<'a>(bytes: &'a [u8], message: &Message) -> Option<Next<'a>> {
     let line = message.first(Name::Contact)?;
     // Nearly every message has one Contact, which is then the whole line.
-    let value = match memchr::memchr(b',', line.value.of(bytes)) {
+    let value = match find(line.value.of(bytes), b',') {
         None => line.value,
         Some(_) => message.values(bytes, Name::Contact).next()?,
     };

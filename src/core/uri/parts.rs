@@ -12,6 +12,7 @@
 )]
 
 use super::Scheme;
+use crate::grammar::find::{find, find_either};
 
 /// The first half: what is before the host.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +32,7 @@ impl<'a> Front<'a> {
             Some((b"sip:", rest)) => (Scheme::Sip, rest),
             Some(_) | None => scheme(uri),
         };
-        let (userinfo, ending) = match memchr::memchr(b'@', rest) {
+        let (userinfo, ending) = match find(rest, b'@') {
             Some(at) => {
                 let (userinfo, ending) = around(rest, at);
                 (Some(userinfo), ending)
@@ -60,9 +61,9 @@ pub(crate) struct Ending<'a> {
 impl<'a> Ending<'a> {
     #[inline]
     pub(super) fn of(ending: &'a [u8]) -> Self {
-        let end = memchr::memchr2(b';', b'?', ending).unwrap_or(ending.len());
+        let end = find_either(ending, b';', b'?').unwrap_or(ending.len());
         let (host_port, rest) = ending.split_at(end);
-        let end = memchr::memchr(b'?', rest).unwrap_or(rest.len());
+        let end = find(rest, b'?').unwrap_or(rest.len());
         let (params, headers) = rest.split_at(end);
         Self {
             host_port,
@@ -74,8 +75,8 @@ impl<'a> Ending<'a> {
     /// Host and port apart; `None` when what is behind the host is no port.
     pub(super) fn host(&self) -> Option<(&'a [u8], Option<u16>)> {
         let end = match self.host_port.first() {
-            Some(b'[') => memchr::memchr(b']', self.host_port)?.saturating_add(1),
-            Some(_) | None => memchr::memchr(b':', self.host_port).unwrap_or(self.host_port.len()),
+            Some(b'[') => find(self.host_port, b']')?.saturating_add(1),
+            Some(_) | None => find(self.host_port, b':').unwrap_or(self.host_port.len()),
         };
         let (host, rest) = self.host_port.split_at(end);
         let Some((b':', digits)) = rest.split_first() else {
@@ -123,7 +124,7 @@ impl<'a> Pair<'a> {
 
 /// The scheme, and what is behind its colon.
 fn scheme(uri: &[u8]) -> (Scheme, &[u8]) {
-    let Some(at) = memchr::memchr(b':', uri) else {
+    let Some(at) = find(uri, b':') else {
         return (Scheme::Other, uri);
     };
     let (name, rest) = around(uri, at);

@@ -10,6 +10,7 @@
 use data_encoding::{BASE32_DNSSEC, BASE64URL_NOPAD, Encoding};
 
 use super::error::BadToken;
+use crate::grammar::find::find;
 use crate::limits::TOKEN_MAX;
 use crate::uri::escape;
 
@@ -26,7 +27,7 @@ pub(in crate::edge) fn unescape<'a>(
     text: &'a [u8],
     scratch: &'a mut [u8; TOKEN_MAX],
 ) -> Result<&'a [u8], BadToken> {
-    if memchr::memchr(b'%', text).is_none() {
+    if find(text, b'%').is_none() {
         return if text.len() <= TOKEN_MAX {
             Ok(text)
         } else {
