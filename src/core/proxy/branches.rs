@@ -263,9 +263,10 @@ fn send(
         turn.policy.follows_redirects() && (is_watched || turn.policy.is_cluster_node(net, to));
     // Agreed on with a REGISTER, it holds for the calls as well (K-1), which are
     // what is to be short.
-    let wants_keepalives = context.method == Method::Register || !net.liveness.peers.is_paced(flow);
+    let wants_keepalives =
+        || context.method == Method::Register || !net.liveness.peers.is_paced(flow);
     let offers_keep = context.is_out_of_dialog
-        && wants_keepalives
+        && wants_keepalives()
         && net.flows.supports_overload_control(flow)
         && turn.policy.negotiates_keepalives(net, to);
     let context = &*context;

@@ -6,6 +6,9 @@ use crate::grammar::block::{self, Found};
 use crate::grammar::class;
 use crate::grammar::lanes::Lanes;
 
+/// A line end, as one number.
+const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
+
 /// One line; it begins where it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -90,7 +93,12 @@ impl<'a> Lines<'a> {
         }
         let end = self.low.first();
         match self.bytes.get(end..)?.first_chunk()? {
-            [b'\r', b'\n', next] if !matches!(next, b' ' | b'\t') && end > at => {
+            // Both at once, which the compiler does not see.
+            [cr, lf, next]
+                if u16::from_le_bytes([*cr, *lf]) == CRLF
+                    && !matches!(next, b' ' | b'\t')
+                    && end > at =>
+            {
                 self.low.pass();
                 self.low.pass();
                 Some(end)

@@ -321,8 +321,13 @@ impl Message {
     #[inline]
     pub(super) fn push(&mut self, header: Header) {
         self.headers.push(header);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "there are `HEADERS_MAX` and a few more at most"
+        )]
+        let length = self.headers.len() as u16;
         match self.first.get_mut(header.name as usize) {
-            Some(first @ 0) => *first = u16::try_from(self.headers.len()).unwrap_or_default(),
+            Some(first @ 0) => *first = length,
             Some(_) if header.name == Name::Via => {
                 self.more_vias = self.more_vias.saturating_add(1);
             }

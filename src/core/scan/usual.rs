@@ -19,9 +19,11 @@ use crate::uri;
 pub(super) fn address(bytes: &[u8], value: Span) -> Option<(Address, Option<Span>)> {
     let text = value.range();
     let start = text.start.wrapping_add(1);
-    let (b'<', true) = (*bytes.get(text.start)?, has_scheme(bytes, start)) else {
-        return None;
-    };
+    match bytes.get(text.start..)?.first_chunk()? {
+        b"<sip:" => {}
+        b"<sips" if bytes.get(text.start..)?.starts_with(b"<sips:") => {}
+        _ => return None,
+    }
     let close = first(bytes, start, text.end, class::not_of_uri)?;
     if close == text.end || *bytes.get(close)? != b'>' {
         return None;
@@ -47,13 +49,6 @@ pub(super) fn address(bytes: &[u8], value: Span) -> Option<(Address, Option<Span
 
 /// The only parameter of a From or To.
 const TAG: &[u8] = b";tag=";
-
-/// Whether `sip:` or `sips:` stands there.
-#[inline]
-fn has_scheme(bytes: &[u8], at: usize) -> bool {
-    let rest = bytes.get(at..).unwrap_or_default();
-    rest.starts_with(b"sip:") || rest.starts_with(b"sips:")
-}
 
 /// A Via whose host is an IPv4 address, with the parameters that phones and we ourselves write,
 /// is put into `room`; with `None` what is there then counts for nothing.
@@ -165,4 +160,129 @@ fn first(bytes: &[u8], at: usize, end: usize, which: impl Fn(Lanes) -> u32) -> O
         at = at.wrapping_add(LANES);
     }
     Some(end)
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a test may stop at what it did not expect"
+)]
+mod tests {
+    use super::*;
+    use crate::scan::message::tag_of;
+
+    /// What stands behind a value in a message.
+    const BEHIND: &[u8] = b"\r\nCSeq: 1 INVITE\r\n\r\n";
+
+    const VIAS: [&str; 6] = [
+        "SIP/2.0/UDP 192.0.2.1:5070;rport;branch=z9hG4bK1",
+        "SIP/2.0/TCP 10.0.0.10;branch=z9hG4bK-524287-1---a0;keep",
+        "SIP/2.0/TLS 255.255.255.255:65535;branch=z9hG4bKnashds8",
+        "SIP/2.0/UDP 127.0.0.11:40000;keep;oc;oc-algo=\"loss\";branch=z9hG4bK0123456789abcd",
+        "SIP/2.0/UDP 1.2.3.4",
+        "SIP/2.0/UDP 1.2.3.4;branch=",
+    ];
+
+    const ADDRESSES: [&str; 5] = [
+        "<sip:joe@example.com>;tag=j",
+        "<sip:+4930123456;phone-context=x@[2001:db8::1]:5060;transport=tcp?a=b>",
+        "<sips:a>;tag=0123456789abcdef0123456789abcdef.-_",
+        "<sip:>",
+        "<sip:joe@a-name-that-is-longer-than-thirty-two-letters.example.com;user=phone>;tag=as7f",
+    ];
+
+    fn message(text: &[u8]) -> (Vec<u8>, Span) {
+        ([text, BEHIND].concat(), Span::new(0, text.len()))
+    }
+
+    /// Whether it is usual; what is, is read as the parser reads it.
+    #[track_caller]
+    fn is_usual_via(text: &[u8]) -> bool {
+        let (bytes, value) = message(text);
+        let mut read = None;
+        let is_usual = via(&bytes, value, &mut read).is_some();
+        if is_usual {
+            assert_eq!(
+                read,
+                Via::parse(&bytes, value).ok(),
+                "{}",
+                text.escape_ascii()
+            );
+        }
+        is_usual
+    }
+
+    #[track_caller]
+    fn is_usual_address(text: &[u8]) -> bool {
+        let (bytes, value) = message(text);
+        let read = address(&bytes, value);
+        if let Some((address, tag)) = read {
+            let text = text.escape_ascii();
+            assert_eq!(Address::parse(&bytes, value), Ok(address), "{text}");
+            assert_eq!(tag_of(&bytes, Some(address)), Ok(tag), "{text}");
+        }
+        read.is_some()
+    }
+
+    /// The text with each byte of it replaced, left out or doubled.
+    fn bent(text: &str) -> impl Iterator<Item = Vec<u8>> {
+        const BYTES: &[u8] = b"09azAZ.:;=,@<>?\"%[]\\ \t\r\n/_-+\0\x7f\xc3";
+        (0..text.len()).flat_map(move |at| {
+            let (before, rest) = text.as_bytes().split_at(at);
+            let other = BYTES
+                .iter()
+                .map(move |byte| [before, &[*byte], &rest[1..]].concat());
+            let more = BYTES
+                .iter()
+                .map(move |byte| [before, &[*byte], rest].concat());
+            other.chain(more).chain([[before, &rest[1..]].concat()])
+        })
+    }
+
+    #[test]
+    fn the_usual_is_read_as_the_parsers_read_it_and_so_is_what_looks_like_it() {
+        for text in VIAS {
+            assert!(is_usual_via(text.as_bytes()), "{text}");
+            let usual = bent(text).filter(|text| is_usual_via(text)).count();
+            assert!(usual > text.len(), "{text}: {usual}");
+        }
+        for text in ADDRESSES {
+            assert!(is_usual_address(text.as_bytes()), "{text}");
+            let usual = bent(text).filter(|text| is_usual_address(text)).count();
+            assert!(usual > text.len(), "{text}: {usual}");
+        }
+    }
+
+    #[test]
+    fn the_rest_is_left_to_the_parsers() {
+        for text in [
+            "SIP/2.0/UDP h;branch=z9hG4bK1",
+            "SIP/2.0/UDP 1.2.3.4:0;branch=z",
+            "SIP/2.0/UDP 1.2.3.4:65536;branch=z",
+            "SIP/2.0/UDP 1.2.3.04;branch=z",
+            "SIP/2.0/UDP 1.2.3.256;branch=z",
+            "SIP/2.0/UDP 1.2.3.4.5;branch=z",
+            "SIP/2.0/UDP 1.2.3.4;rport=1;branch=z",
+            "SIP/2.0/UDP 1.2.3.4;branch=a;branch=b",
+            "SIP/2.0/UDP 1.2.3.4;branch=a, SIP/2.0/UDP 5.6.7.8",
+            "SIP/2.0/UDP 1.2.3.4 ;branch=a",
+        ] {
+            assert!(!is_usual_via(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "sip:a@b;tag=1",
+            "\"Joe\" <sip:a@b>;tag=1",
+            "<sip:a@b> ;tag=1",
+            "<sip:a@b>;tag=",
+            "<sip:a@b>;TAG=1",
+            "<sip:a@b>;tag=1;x",
+            "<sip:a@b>;tag=\"1\"",
+            "<sip:a@b",
+            "<tel:+1>;tag=1",
+        ] {
+            assert!(!is_usual_address(text.as_bytes()), "{text}");
+        }
+        // Less than sixteen bytes are left of the message.
+        assert_eq!(address(b"<sip:a@b>", Span::new(0, 9)), None);
+    }
 }
