@@ -107,7 +107,14 @@ impl Engine {
             } else {
                 Side::Access
             };
-            ports.add((&mut ring, &room), datagrams, side);
+            ports.add(
+                Receiver {
+                    ring: &mut ring,
+                    room: &room,
+                },
+                datagrams,
+                side,
+            );
             if let Some(socket) = stream {
                 let at = u16::try_from(listeners.len()).unwrap_or(u16::MAX);
                 let mut listener = Listener::new(at, socket, local.transport, is_core_side)?;

@@ -66,7 +66,7 @@ enum Refusal {
 }
 
 impl UdpPort {
-    fn new((id, index): (SocketId, u16), socket: Socket, side: Side) -> Self {
+    fn new(id: SocketId, index: u16, socket: Socket, side: Side) -> Self {
         let queue = DatagramQueue::new(limits::DATAGRAM_QUEUE_MAX);
         let is_v4 = matches!(socket.domain(), Ok(Domain::IPV4));
         let fragments = if is_v4 {
@@ -97,7 +97,7 @@ impl UdpPort {
 
     /// Receives datagrams until that fails.
     fn receive(&self, ring: &mut Ring, room: &Room) {
-        ring.receive_datagrams(self.socket.as_fd(), self.index, (room, self.side));
+        ring.receive_datagrams(self.socket.as_fd(), self.index, room, self.side);
     }
 
     /// Number of datagrams that wait.
@@ -140,7 +140,8 @@ impl UdpPort {
     fn on_refused(
         &mut self,
         ring: &mut Ring,
-        (mut datagram, error): (Datagram, i32),
+        mut datagram: Datagram,
+        error: i32,
         counters: &mut Counters,
         unreachable: &mut Vec<Unreachable>,
     ) {

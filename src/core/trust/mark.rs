@@ -22,6 +22,7 @@
 //! side's Contact may take another user part within a dialog (target refresh,
 //! RFC 3261 §12.2), but no other address without a new proof of who sends there.
 
+mod param;
 mod phone;
 mod text;
 mod turned;
@@ -29,6 +30,8 @@ mod turned;
 use aes::Aes128Enc;
 use data_encoding::BASE32_DNSSEC;
 
+use self::param::mark_of;
+pub(crate) use self::param::{begin_param, write_param};
 pub use self::phone::PhoneName;
 use self::text::Text;
 pub use self::turned::Turned;
@@ -36,7 +39,7 @@ use crate::edit::Edits;
 use crate::grammar::find::{find, find_either};
 use crate::scan::{Message, Name};
 use crate::secret::cmac::{self, BLOCK, Cmac};
-use crate::uri::own::{DIALOG_PARAM, MARK_LEN as TEXT_LEN, MARK_PARAM, mark_in};
+use crate::uri::own::MARK_LEN as TEXT_LEN;
 use crate::uri::{Uri, Way};
 
 /// Octets of the MAC: one character for its kind, and the base32 of these, are the text.
@@ -416,42 +419,6 @@ impl Shortened {
             Self::Now(shown) => cmac::begins_with(mac, shown),
             Self::Before(shown) => cmac::begins_with(mac, shown),
         }
-    }
-}
-
-/// The mark in a URI: behind the name of the edge in the dialog parameter, or in a parameter of
-/// its own.
-fn mark_of<'a>(bytes: &'a [u8], uri: &Uri) -> Option<&'a [u8]> {
-    let param = |name| Some(uri.param(bytes, name)??.of(bytes));
-    let named = param(DIALOG_PARAM).and_then(|value| value.get(mark_in(value)?..));
-    named.or_else(|| param(MARK_PARAM))
-}
-
-/// Writes the parameter of a value of ours with the name of the edge and the mark; nothing
-/// where there is neither.
-pub(crate) fn write_param(name: &[u8], mark: Option<Mark>, out: &mut Vec<u8>) {
-    match mark {
-        Some(mark) => {
-            begin_param(name, out);
-            out.extend_from_slice(&mark.0);
-        }
-        None if !name.is_empty() => {
-            for part in [b";", DIALOG_PARAM.as_bytes(), b"=", name] {
-                out.extend_from_slice(part);
-            }
-        }
-        None => {}
-    }
-}
-
-/// Writes the parameter of a value of ours up to the mark; `name` is that of the edge.
-pub(crate) fn begin_param(name: &[u8], out: &mut Vec<u8>) {
-    let parts: [&[u8]; 5] = match name {
-        [] => [b";", MARK_PARAM.as_bytes(), b"=", b"", b""],
-        _ => [b";", DIALOG_PARAM.as_bytes(), b"=", name, b"."],
-    };
-    for part in parts {
-        out.extend_from_slice(part);
     }
 }
 

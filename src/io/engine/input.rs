@@ -114,7 +114,13 @@ impl Engine {
     pub(super) fn on_sent(&mut self) {
         let (ring, counters) = (&mut self.ring, &mut self.counters);
         // Nothing is staged before the first of them is staged again.
-        self.ports.connect((ring, &self.room), counters);
+        self.ports.connect(
+            Receiver {
+                ring,
+                room: &self.room,
+            },
+            counters,
+        );
         self.ports.on_sent(ring, counters);
         self.streams.on_written(ring);
     }
@@ -125,7 +131,7 @@ impl Engine {
                 self.counters.udp_received += 1;
                 self.backlog.take(count);
                 let side = self.ports.side(index);
-                self.take_datagram((index, side), (buffer, count));
+                self.take_datagram(index, side, buffer, count);
                 self.room.datagrams(side).give_back(buffer);
             }
             (Err(libc::ENOBUFS), _) => {
@@ -137,11 +143,17 @@ impl Engine {
             (Ok(_), None) => {}
         }
         if !completion.goes_on {
-            self.ports.receive((&mut self.ring, &self.room), index);
+            self.ports.receive(
+                Receiver {
+                    ring: &mut self.ring,
+                    room: &self.room,
+                },
+                index,
+            );
         }
     }
 
-    fn take_datagram(&mut self, (index, side): (u16, Side), (buffer, count): (u16, usize)) {
+    fn take_datagram(&mut self, index: u16, side: Side, buffer: u16, count: usize) {
         let filled = self.room.datagrams(side).filled(buffer, count);
         let Some((peer, bytes)) = self.ring.datagram(filled) else {
             self.counters.udp_unreadable += 1;

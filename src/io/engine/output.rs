@@ -64,7 +64,7 @@ impl Engine {
                 bytes,
             } => {
                 let (ring, counters) = (&mut self.ring, &mut self.counters);
-                self.ports.push(ring, (socket, peer), bytes, counters);
+                self.ports.push(ring, socket, peer, bytes, counters);
             }
             Output::Transmit {
                 flow: Flow::Stream(stream),

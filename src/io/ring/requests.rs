@@ -59,7 +59,8 @@ impl Ring {
         &mut self,
         socket: BorrowedFd<'_>,
         index: u16,
-        (room, side): (&Room, Side),
+        room: &Room,
+        side: Side,
     ) {
         let template = std::ptr::from_ref(&*self.template);
         let group = room.group(side);

@@ -24,7 +24,7 @@ fn next(ring: &mut Ring) -> Completion {
 /// Receives so many datagrams through the ring, and starts it again where it ended.
 fn receive(socket: &UdpSocket, count: usize) -> (Vec<Vec<u8>>, usize) {
     let (mut ring, mut room) = Ring::new().unwrap();
-    ring.receive_datagrams(socket.as_fd(), 3, (&room, Side::Access));
+    ring.receive_datagrams(socket.as_fd(), 3, &room, Side::Access);
     let (mut all, mut exhausted) = (Vec::new(), 0);
     while all.len() < count {
         let completion = next(&mut ring);
@@ -41,7 +41,7 @@ fn receive(socket: &UdpSocket, count: usize) -> (Vec<Vec<u8>>, usize) {
             other => panic!("{other:?}"),
         }
         if !completion.goes_on {
-            ring.receive_datagrams(socket.as_fd(), 3, (&room, Side::Access));
+            ring.receive_datagrams(socket.as_fd(), 3, &room, Side::Access);
         }
     }
     (all, exhausted)
@@ -87,7 +87,7 @@ fn what_no_buffer_is_left_for_waits_in_the_socket() {
     let socket = socket2::SockRef::from(&to);
     socket.set_recv_buffer_size(4 * 1024 * 1024).unwrap();
     let (mut ring, mut room) = Ring::new().unwrap();
-    ring.receive_datagrams(to.as_fd(), 0, (&room, Side::Access));
+    ring.receive_datagrams(to.as_fd(), 0, &room, Side::Access);
     let mut taken = Vec::new();
     let (mut sent, mut is_over) = (0, false);
     while !is_over {
@@ -103,7 +103,7 @@ fn what_no_buffer_is_left_for_waits_in_the_socket() {
     for index in taken {
         room.datagrams(Side::Access).give_back(index);
     }
-    ring.receive_datagrams(to.as_fd(), 0, (&room, Side::Access));
+    ring.receive_datagrams(to.as_fd(), 0, &room, Side::Access);
     for _ in few..sent {
         next(&mut ring).result.unwrap();
     }
@@ -114,8 +114,8 @@ fn a_flood_at_a_listener_takes_no_buffer_of_the_core_side() {
     let (from, listener) = pair();
     let (home, upstream) = pair();
     let (mut ring, room) = Ring::new().unwrap();
-    ring.receive_datagrams(listener.as_fd(), 0, (&room, Side::Access));
-    ring.receive_datagrams(upstream.as_fd(), 1, (&room, Side::Core));
+    ring.receive_datagrams(listener.as_fd(), 0, &room, Side::Access);
+    ring.receive_datagrams(upstream.as_fd(), 1, &room, Side::Core);
     loop {
         from.send(b"INVITE").unwrap();
         if next(&mut ring).result == Err(libc::ENOBUFS) {
@@ -224,7 +224,7 @@ fn a_ring_that_has_ended_holds_no_port() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addrs = [socket.local_addr(), listener.local_addr()].map(Result::unwrap);
         let (mut ring, room) = Ring::new().unwrap();
-        ring.receive_datagrams(socket.as_fd(), 0, (&room, Side::Access));
+        ring.receive_datagrams(socket.as_fd(), 0, &room, Side::Access);
         ring.accept(listener.as_fd(), 0);
         ring.enter(Some(Duration::ZERO)).unwrap();
         ring.end().unwrap();

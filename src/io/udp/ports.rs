@@ -11,14 +11,14 @@ use super::{UdpPort, Unreachable};
 use crate::bytes::Buf;
 use crate::id::SocketId;
 use crate::io::icmp::{self, News};
-use crate::io::ring::{Ring, Room, Side};
+use crate::io::ring::{Receiver, Ring, Side};
 use crate::io::{Counters, socket};
 use crate::limits;
 
 /// All UDP sockets of a shard.
 #[derive(Default)]
 pub(in crate::io) struct UdpPorts {
-    /// By `SocketId`, then those connected to a peer. The places of TCP listeners and of other
+    /// By `SocketId`, then those connected to a peer. The entries of TCP listeners and of other
     /// shards' sockets are empty.
     ports: Vec<Option<UdpPort>>,
     /// By `SocketId`: who talks to an upstream socket.
@@ -28,15 +28,11 @@ pub(in crate::io) struct UdpPorts {
 
 impl UdpPorts {
     /// The next socket that the core knows; `None` for one that is no UDP socket of this shard.
-    pub(in crate::io) fn add(
-        &mut self,
-        (ring, room): (&mut Ring, &Room),
-        socket: Option<Socket>,
-        side: Side,
-    ) {
+    pub(in crate::io) fn add(&mut self, into: Receiver<'_>, socket: Option<Socket>, side: Side) {
+        let Receiver { ring, room } = into;
         let index = self.ports.len();
         let id = SocketId(u16::try_from(index).unwrap_or(u16::MAX));
-        let port = socket.map(|socket| UdpPort::new((id, id.0), socket, side));
+        let port = socket.map(|socket| UdpPort::new(id, id.0, socket, side));
         if let Some(port) = &port {
             port.receive(ring, room);
         }
@@ -48,7 +44,8 @@ impl UdpPorts {
     pub(in crate::io) fn push(
         &mut self,
         ring: &mut Ring,
-        (socket, peer): (SocketId, SocketAddr),
+        socket: SocketId,
+        peer: SocketAddr,
         bytes: Buf,
         counters: &mut Counters,
     ) {
@@ -71,7 +68,7 @@ impl UdpPorts {
             let Some(Some(port)) = self.ports.get_mut(usize::from(index)) else {
                 continue;
             };
-            port.on_refused(ring, (datagram, error), counters, &mut self.unreachable);
+            port.on_refused(ring, datagram, error, counters, &mut self.unreachable);
             if error != libc::EAGAIN {
                 // It may be what the socket remembers of another one, of which its error
                 // queue says more.
@@ -95,7 +92,8 @@ impl UdpPorts {
     }
 
     /// Starts a receive again that has ended.
-    pub(in crate::io) fn receive(&mut self, (ring, room): (&mut Ring, &Room), index: u16) {
+    pub(in crate::io) fn receive(&mut self, into: Receiver<'_>, index: u16) {
+        let Receiver { ring, room } = into;
         if let Some(port) = self.port(usize::from(index)) {
             port.receive(ring, room);
         }
@@ -136,11 +134,8 @@ impl UdpPorts {
 
     /// Connects a socket to each peer that is to have one. Only while nothing is staged: what
     /// is staged for a socket has no other name than that of its peer.
-    pub(in crate::io) fn connect(
-        &mut self,
-        (ring, room): (&mut Ring, &Room),
-        counters: &mut Counters,
-    ) {
+    pub(in crate::io) fn connect(&mut self, into: Receiver<'_>, counters: &mut Counters) {
+        let Receiver { ring, room } = into;
         for index in 0..self.peers.len() {
             let Some(Some(peers)) = self.peers.get_mut(index) else {
                 continue;
@@ -148,7 +143,7 @@ impl UdpPorts {
             let Some(wanted) = peers.take_wanted() else {
                 continue;
             };
-            match self.connect_one((ring, room), index, wanted) {
+            match self.connect_one(Receiver { ring, room }, index, wanted) {
                 Ok(()) => counters.udp_peers_connected += 1,
                 // Its datagrams go on by the socket that is connected to nobody.
                 Err(error) => tracing::debug!(?wanted, %error, "cannot connect a UDP socket"),
@@ -158,10 +153,11 @@ impl UdpPorts {
 
     fn connect_one(
         &mut self,
-        (ring, room): (&mut Ring, &Room),
+        into: Receiver<'_>,
         base: usize,
         wanted: Wanted,
     ) -> std::io::Result<()> {
+        let Receiver { ring, room } = into;
         let (peer, index) = match wanted {
             Wanted::Reuse(peer, index) => {
                 let port = self.port(index);
@@ -178,7 +174,7 @@ impl UdpPorts {
         };
         let number = u16::try_from(index).unwrap_or(u16::MAX);
         let socket = socket::beside(&of.socket)?;
-        let mut port = UdpPort::new((of.id, number), socket, of.side);
+        let mut port = UdpPort::new(of.id, number, socket, of.side);
         port.connect(peer)?;
         port.receive(ring, room);
         self.ports.push(Some(port));

@@ -28,7 +28,7 @@ impl World {
         Self {
             ring,
             _room: room,
-            port: UdpPort::new((SocketId(0), 0), socket, Side::Access),
+            port: UdpPort::new(SocketId(0), 0, socket, Side::Access),
             pool: Pool::new(),
             counters: Counters::default(),
             unreachable: Vec::new(),
@@ -47,10 +47,10 @@ impl World {
             self.ring.enter(Some(Duration::ZERO)).unwrap();
             self.port.on_entered();
             self.counters.udp_sent += self.ring.take_sent();
-            while let Some(refused) = self.ring.take_refused() {
+            while let Some((datagram, error)) = self.ring.take_refused() {
                 let (counters, unreachable) = (&mut self.counters, &mut self.unreachable);
                 self.port
-                    .on_refused(&mut self.ring, refused, counters, unreachable);
+                    .on_refused(&mut self.ring, datagram, error, counters, unreachable);
             }
             if !self.ring.has_staged() {
                 return;
@@ -63,9 +63,8 @@ impl World {
         let mut datagram = Datagram::new(0, PEER, self.pool.copy(b"OPTIONS"));
         for _ in 0..times {
             let (counters, unreachable) = (&mut self.counters, &mut self.unreachable);
-            let refused = (datagram, error);
             self.port
-                .on_refused(&mut self.ring, refused, counters, unreachable);
+                .on_refused(&mut self.ring, datagram, error, counters, unreachable);
             datagram = self.ring.unstage()?;
         }
         Some(datagram)
@@ -110,11 +109,14 @@ fn what_the_kernel_has_no_room_for_waits_in_order_until_it_has() {
     let (receiver, peer) = receiver();
     for byte in b"ab" {
         let datagram = Datagram::new(0, peer, world.pool.copy(&[*byte]));
-        let refused = (datagram, libc::EAGAIN);
         let (counters, unreachable) = (&mut world.counters, &mut world.unreachable);
-        world
-            .port
-            .on_refused(&mut world.ring, refused, counters, unreachable);
+        world.port.on_refused(
+            &mut world.ring,
+            datagram,
+            libc::EAGAIN,
+            counters,
+            unreachable,
+        );
     }
     // What comes later waits behind it.
     world.push(peer, b"c");

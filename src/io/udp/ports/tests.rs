@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::bytes::Pool;
 use crate::io::Purpose;
+use crate::io::ring::Room;
 use crate::io::token::Token;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,7 +29,14 @@ impl World {
         let socket = socket::upstream("127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = socket.local_addr().unwrap().as_socket().unwrap();
         let mut ports = UdpPorts::default();
-        ports.add((&mut ring, &room), Some(socket), Side::Core);
+        ports.add(
+            Receiver {
+                ring: &mut ring,
+                room: &room,
+            },
+            Some(socket),
+            Side::Core,
+        );
         Self {
             ring,
             room,
@@ -49,8 +57,13 @@ impl World {
         while heard.len() < senders.len() {
             let most = if self.ring.has_more() { NOW } else { PATIENCE };
             self.ring.enter(Some(most)).unwrap();
-            self.ports
-                .connect((&mut self.ring, &self.room), &mut self.counters);
+            self.ports.connect(
+                Receiver {
+                    ring: &mut self.ring,
+                    room: &self.room,
+                },
+                &mut self.counters,
+            );
             self.ports.on_sent(&mut self.ring, &mut self.counters);
             while let Some(completion) = self.ring.next() {
                 let Token::Udp(index) = completion.token else {
@@ -65,7 +78,13 @@ impl World {
                     self.room.datagrams(Side::Core).give_back(buffer);
                 }
                 if !completion.goes_on {
-                    self.ports.receive((&mut self.ring, &self.room), index);
+                    self.ports.receive(
+                        Receiver {
+                            ring: &mut self.ring,
+                            room: &self.room,
+                        },
+                        index,
+                    );
                 }
             }
             assert!(Instant::now() < deadline, "all of them come");
@@ -88,7 +107,7 @@ impl World {
         let bytes = self.pool.copy(b"SIP/2.0");
         let peer = addr_of(to);
         let (ring, counters) = (&mut self.ring, &mut self.counters);
-        self.ports.push(ring, (SocketId(0), peer), bytes, counters);
+        self.ports.push(ring, SocketId(0), peer, bytes, counters);
         self.ring.enter(Some(NOW)).unwrap();
         self.ports.on_sent(&mut self.ring, &mut self.counters);
         let (len, from) = to.recv_from(&mut [0; 100]).unwrap();
@@ -150,7 +169,7 @@ fn what_waited_for_another_peer_goes_to_that_one() {
     let mut world = World::new();
     let (first, second) = (peer(), peer());
     let socket = socket::udp("127.0.0.1:0".parse().unwrap(), Purpose::Everybody).unwrap();
-    let mut port = UdpPort::new((SocketId(0), 1), socket, Side::Core);
+    let mut port = UdpPort::new(SocketId(0), 1, socket, Side::Core);
     port.connect(addr_of(&first)).unwrap();
     port.is_blocked = true;
     for (to, text) in [(&first, b"1"), (&second, b"2")] {
@@ -178,7 +197,7 @@ fn a_home_that_is_started_again_is_reached_at_once() {
     for _ in 0..3 {
         let bytes = world.pool.copy(b"OPTIONS");
         let (ring, counters) = (&mut world.ring, &mut world.counters);
-        world.ports.push(ring, (SocketId(0), addr), bytes, counters);
+        world.ports.push(ring, SocketId(0), addr, bytes, counters);
         world.ring.enter(Some(NOW)).unwrap();
         world.ports.on_sent(&mut world.ring, &mut world.counters);
     }
