@@ -20,12 +20,12 @@
 //!
 //! `reconfigure` gives a running edge other settings.
 //!
-//! A file uses those that decide less than it does, down to `state`, and none that uses it.
+//! A file uses no file that uses it: `policy` is above all others, `state` below.
 //!
-//! No other dialog is remembered: the token in the Record-Route URI carries
-//! what the next request needs. Edges do not ask one another either: an edge
-//! that a request reaches by mistake relays it once, and the home learns from
-//! the answers where to send the next one.
+//! Beyond `refreshed_dialogs` no dialog is remembered: the token in the Record-Route URI
+//! carries what the next request needs. Edges replicate nothing: one that a request reaches by
+//! mistake redirects the home, relays it once, or asks the other edges once, and the home
+//! learns from the answers where to send the next one.
 //!
 //! Who sends a request is decided once, by the flow that it comes over
 //! (`origin`); what the sender may do, in `route` and `allowed`. A token says where a

@@ -1,5 +1,4 @@
-//! The shard: the corridor that runs the rooms in order, and the only way
-//! into them. `handle` takes one input and mutates, `poll` is drained to empty,
+//! The shard: calls the modules in order, and is the only way into them. `handle` takes one input and mutates, `poll` is drained to empty,
 //! `deadline` says when time itself is the next input. Nothing here waits,
 //! and everything a shard owns it owns alone.
 //!

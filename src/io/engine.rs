@@ -101,12 +101,12 @@ impl Engine {
                 Transport::Udp => (socket, None),
                 Transport::Tcp | Transport::Tls => (None, socket),
             };
-            // Those of streams have their number, too.
             let side = if local.upstream {
                 Side::Core
             } else {
                 Side::Access
             };
+            // The listener of a stream takes up a `SocketId`, too.
             ports.add(
                 Receiver {
                     ring: &mut ring,

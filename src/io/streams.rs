@@ -39,9 +39,11 @@ pub(super) struct Streams {
     dialing: Vec<Dialing>,
     /// Something is to be done as soon as what is staged is written.
     is_in_a_hurry: bool,
-    /// All three in order of time.
+    /// By when a connection has to be up, in order of time.
     connecting: VecDeque<(Instant, Slot)>,
+    /// By when its handshake has to be done, in order of time.
     handshakes: VecDeque<(Instant, Slot)>,
+    /// By when its peer has to close it, too, in order of time.
     closing: VecDeque<(Instant, Slot)>,
     gone: Vec<StreamId>,
     /// Connections whose peer sends nothing more.

@@ -287,7 +287,7 @@ impl Agent {
             return self.schedule_register(step, index, retry_after_s.into());
         }
         if self.registrations[index].alarm != 0 {
-            // Its flow was lost, which has been counted and retry_after_s.
+            // Its flow was lost, which has been counted and has its next attempt.
             return self.check_ready(step.net);
         }
         self.unbind(index);

@@ -23,7 +23,8 @@ use crate::trust::{IdentityHeaders, Keep, MarkKey, Principal};
 /// The status and reason for a phone whose request no home takes.
 const HOMES_AWAY: (u16, &str) = (503, "No Home Takes Requests Now");
 
-/// Registrations looked at per sweep: bounds the work of one wake.
+/// Rows of each table that a sweep looks at, or a 64th of them where that is more: bounds the
+/// work of one wake.
 const SWEEP: usize = 4_096;
 
 impl Trust for Edge {

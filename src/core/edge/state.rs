@@ -1,5 +1,4 @@
-//! The state of an edge, and who is at the end of a flow by it. Here are the fields and what
-//! can be read off them alone; what the edge does stands in the other files of the room, which
+//! The state of an edge: its fields, and what can be read off them alone; what the edge does stands in the other files of the room, which
 //! use this one.
 
 use super::directory::Directory;

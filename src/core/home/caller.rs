@@ -30,7 +30,7 @@ pub(super) enum Caller {
 impl Home {
     /// Finds out who calls. Where he has to prove it the second part is the user that he has
     /// proven to be, or the error the challenge.
-    pub(super) fn identify(
+    pub(super) fn identify_caller(
         &mut self,
         pass: &mut Pass<'_, '_>,
     ) -> Result<(Caller, Option<Span>), Reply> {

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_on_no_credentials_without_credentials_is_asked_for_md5() {
+    fn who_answers_no_challenge_is_asked_for_md5() {
         let mut challenged = Challenged::default();
         assert!(!challenged.on_no_credentials(7, 1));
         assert!(!challenged.on_no_credentials(7, 1), "a retransmission");

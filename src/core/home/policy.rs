@@ -181,7 +181,7 @@ impl Connections for Home {
         }
     }
 
-    /// S-27
+    /// One to an edge, or that a phone's Path is bound to (S-27).
     fn keeps_idle_connection(&self, net: &Net, _: Instant, flow: Flow) -> bool {
         self.is_edge(net, flow) || self.stick.holds(flow)
     }

@@ -49,7 +49,7 @@ impl Home {
         if is_for_domain && pass.request.is_first_hop() {
             return answer_for_domain(pass);
         }
-        let (caller, proven) = match self.identify(pass) {
+        let (caller, proven) = match self.identify_caller(pass) {
             Ok(found) => found,
             Err(reply) => return Verdict::Answer(reply),
         };

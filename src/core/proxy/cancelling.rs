@@ -21,7 +21,7 @@ impl Proxy {
         let Some(context) = self.contexts.get_mut(slot) else {
             return;
         };
-        // From here on `advance` starts no group, and `try_standby` no stand-by.
+        // From here on `advance` starts no group, and `standby_after` and `standby_beside` no stand-by.
         context.closed = true;
         let count = context.branches.len();
         // Only an INVITE can be cancelled (§9.1).

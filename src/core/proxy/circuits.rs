@@ -1,6 +1,6 @@
 //! Circuits: destinations of the cluster that failed a moment ago and are left for
 //! last until they work again. [`Health`](crate::send::Health) holds them; here is
-//! what opens and closes one, and how a choice is_refusal for it.
+//! what opens and closes one, and how a hop is found to be down.
 
 use std::net::SocketAddr;
 

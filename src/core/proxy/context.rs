@@ -55,7 +55,8 @@ pub struct Context {
     pub(super) reason: Option<Buf>,
     /// A final answer went upstream.
     pub(super) answered: bool,
-    /// CANCEL came or a 6xx: nothing new is started.
+    /// Nothing new is started: after a CANCEL, a 2xx or 6xx, an eviction, or once the sender
+    /// has given up.
     pub(super) closed: bool,
 }
 

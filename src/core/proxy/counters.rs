@@ -75,7 +75,7 @@ counters! {
     transport_failures,
     /// Requests that failed since the network sent their beginning back (ICMP).
     unreachable_heeded,
-    /// Such words about nothing that was sent there and still waits: late, forged,
+    /// ICMP errors that match no request which was sent there and still waits: late, forged,
     /// or about something other than a request.
     unreachable_strange,
     /// Requests whose stand-by was started beside them, since their peer was

@@ -1,7 +1,7 @@
 //! Keep-alives: who asks whom on which flow, as agreed on in Vias (K-1) or by the
 //! configuration of both, and what was heard. [`Peers`](crate::send::Peers) holds
 //! the times; what its silence means stands in `circuits` for what is to be sent, and in
-//! `standby` for what was.
+//! `silent_peers` for what was.
 
 use super::{Net, Response, Secrets, Step, Turn};
 use crate::id::Flow;

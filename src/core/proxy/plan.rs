@@ -85,7 +85,7 @@ pub enum Note {
     Register {
         /// The user part of its Path URI.
         token: Buf,
-        /// Not a refresh and not through another edge.
+        /// Its Route had no token of this phone.
         initial: bool,
         /// The phone itself sent it.
         first_hop: bool,

@@ -1,5 +1,4 @@
-//! The ends that no answer brings: timeouts of transactions, Timer C, and what a lost flow
-//! means for the requests that wait on it.
+//! The ends that no answer brings: timeouts of transactions, and Timer C.
 
 use super::branch::AnswerWeight;
 use super::final_answer::local_answer;

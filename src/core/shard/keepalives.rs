@@ -34,7 +34,7 @@ impl Shard {
 
     /// Watches a connection of ours that is up, when a peer is at its end, and
     /// tells the role of it (S-3, S-28).
-    pub(super) fn send_keepalive_offer(&mut self, now: Instant, flow: Flow) {
+    pub(super) fn watch_opened_connection(&mut self, now: Instant, flow: Flow) {
         if let RoleMut::Proxy(_, mut turn) = self.role_mut(now)
             && turn.policy.is_cluster_node(turn.net, Hop::Flow(flow))
         {

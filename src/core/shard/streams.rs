@@ -19,7 +19,7 @@ impl Shard {
             state.up = true;
             state.identities = identities.into();
             let (peer, transport) = (state.peer, state.transport);
-            self.send_keepalive_offer(now, Flow::Stream(stream));
+            self.watch_opened_connection(now, Flow::Stream(stream));
             self.net.liveness.health.worked(now, transport, peer);
             let notice = Notice::PeerUp { peer, transport };
             self.net.outbox.notify(notice);

@@ -96,7 +96,7 @@ impl Streams {
                 self.forget(stream);
                 self.gone.push(stream);
             }
-            State::Accepting => self.has_handshakes_done(connection.tls.as_deref()),
+            State::Accepting => self.note_handshake_done(connection.tls.as_deref()),
             State::Closing => {}
         }
         self.hang_up(ring, slot, connection);

@@ -69,7 +69,7 @@ impl Streams {
     }
 
     /// A handshake is over, well or not.
-    pub(super) fn has_handshakes_done(&mut self, wire: Option<&Wire>) {
+    pub(super) fn note_handshake_done(&mut self, wire: Option<&Wire>) {
         self.handshaking -= 1;
         self.handshakes_done.extend(wire.map(|wire| wire.peer.ip()));
     }

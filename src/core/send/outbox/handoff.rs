@@ -24,7 +24,7 @@ pub struct Held {
 pub struct Refresh {
     /// The dialog, by a keyed hash of its Call-ID, its tags, the side and the phone.
     pub dialog: u64,
-    /// The phone, by the hash of its user, domain and instance, or of its flow token.
+    /// The phone, by a keyed hash of the name that its tokens give it, or of its flow token.
     pub phone: u64,
 }
 
@@ -82,7 +82,7 @@ pub enum Handoff {
     /// The sender holds the flow of a phone until `until`; where that is over, it does not hold
     /// it any more.
     Holds {
-        /// The phone, by the hash of its user, domain and instance.
+        /// The phone, by the hash of its user, realm and instance.
         phone: u64,
         /// When its flow binding ends.
         until: Instant,
@@ -110,7 +110,7 @@ pub enum Handoff {
     },
     /// A phone was bound, or its binding renewed: what was known of its dialogs' flows is void.
     Renewed {
-        /// The phone, by the hash of its user, domain and instance.
+        /// The phone, as in `Refresh`.
         phone: u64,
     },
     /// The home has revoked this user: its bindings end.
