@@ -122,6 +122,7 @@ fn settings() -> home::Settings {
         requires_path: false,
         requires_outbound: false,
         is_stored: false,
+        is_durable: false,
     }
 }
 

@@ -143,7 +143,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         status: node.status.clone(),
         certificates: Arc::clone(&node.certificates),
     };
-    let writer = store.map(|(store, records)| store.start_writing(records));
+    let writer = store.map(|(store, records)| store.start_writing(records, &shards));
     let writer = writer.transpose()?;
     let flows =
         flows.map(|(table, records, dropped)| tokio::spawn(table.write_behind(records, dropped)));

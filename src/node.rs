@@ -242,7 +242,10 @@ fn open(role: &Role) -> Result<Opened, Fault> {
                     why,
                 })?;
             }
-            let store = home.store.as_deref().map(Store::open).transpose()?;
+            let mut store = home.store.as_deref().map(Store::open).transpose()?;
+            if let Some(store) = &mut store {
+                store.set_awaited(home.settings.is_durable);
+            }
             Ok(Opened {
                 role: shard::Role::Home(home.settings.clone(), list),
                 subscribers: Some(file),

@@ -125,6 +125,7 @@ pub(super) fn home(
         "domain",
         "subscribers",
         "store",
+        "durable",
         "name",
         "edges",
         "edge_peers",
@@ -155,8 +156,7 @@ pub(super) fn home(
     let algorithms = section
         .maybe_list("algorithms", want, algorithm)?
         .unwrap_or_else(|| vec![Algorithm::Sha256, Algorithm::Md5]);
-    let want = "the file that keeps the registrations, such as \"location.redb\"";
-    let store = section.text("store", want)?.map(|file| folder.join(file));
+    let (store, is_durable) = store(section, folder)?;
     let keys = nonce_keys(section, folder, store.as_deref())?;
     let settings = home::Settings {
         domain,
@@ -167,20 +167,17 @@ pub(super) fn home(
         nonce_key: keys.first,
         older_nonce_keys: keys.older,
         algorithms,
-        authenticates: section
-            .flag("authenticate", "true or false")?
-            .unwrap_or(true),
+        authenticates: flag_or(section, "authenticate", true)?,
         redirect: redirect(section)?,
         ring_time: ring_time(section)?,
-        challenges_calls: section
-            .flag("challenge_calls", "true or false")?
-            .unwrap_or(true),
+        challenges_calls: flag_or(section, "challenge_calls", true)?,
         requires_path: requires_path(section)?,
         requires_outbound: requires_outbound(section)?,
         calls_out: calls_out(section)?.unwrap_or(CallsOut::anywhere()),
         destinations: destinations(section)?,
         identities: identities(section)?,
         is_stored: store.is_some(),
+        is_durable,
     };
     let subscribers = existing(section, "subscribers", "the file of subscribers", folder)?;
     Ok(Home {
@@ -191,6 +188,25 @@ pub(super) fn home(
         new_key: keys.new_key,
         plain_is_tls,
     })
+}
+
+fn flag_or(section: &Section<'_>, key: &str, default: bool) -> Result<bool, Mistake> {
+    Ok(section.flag(key, "true or false")?.unwrap_or(default))
+}
+
+/// The file that keeps the registrations, and whether an answer waits until its own is there.
+fn store(section: &Section<'_>, folder: &Path) -> Result<(Option<PathBuf>, bool), Mistake> {
+    let want = "the file that keeps the registrations, such as \"location.redb\"";
+    let store = section.text("store", want)?.map(|file| folder.join(file));
+    let is_durable = flag_or(section, "durable", false)?;
+    if is_durable && store.is_none() {
+        return Err(section.mistake(
+            "durable",
+            "has phones wait until their registration is in the file `store`, and there is none: \
+             name one",
+        ));
+    }
+    Ok((store, is_durable))
 }
 
 /// The file that keeps the flows of UDP phones, and how many.

@@ -31,7 +31,7 @@ const WAITING: [(&str, &[&str]); 4] = [
         ],
     ),
     ("edge", &["cluster", "covers", "flows", "flows_max"]),
-    ("home", &["domain", "name", "store"]),
+    ("home", &["domain", "name", "store", "durable"]),
     ("dns", &["listen"]),
 ];
 /// Those of the node's own entry in `members`: where it listens.

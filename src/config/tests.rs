@@ -88,11 +88,25 @@ fn a_home_is_read_with_its_defaults() {
     assert_eq!(home.settings.ring_time, Some(limits::RING_TIME));
     let store = home.store.unwrap();
     assert!(home.settings.is_stored && store.ends_with("location.redb") && store.is_absolute());
+    assert!(!home.settings.is_durable);
     let text = format!("{HEAD}{HOME}").replace("store = \"location.redb\"\n", "");
     let Role::Home(home) = read(&text).unwrap().role else {
         panic!("not a home")
     };
     assert!(!home.settings.is_stored && home.store.is_none());
+}
+
+#[test]
+fn registrations_are_durable_where_there_is_a_store() {
+    let Role::Home(home) = read(&format!("{HEAD}{HOME}durable = true\n")).unwrap().role else {
+        panic!("not a home")
+    };
+    assert!(home.settings.is_durable);
+    let text = format!("{HEAD}{HOME}").replace("store = \"location.redb\"", "durable = true");
+    let sentence = read(&text).err().unwrap().to_string();
+    let want = "e1.toml, line 6: [home] `durable` has phones wait until their registration is in the \
+                file `store`, and there is none: name one";
+    assert_eq!(sentence, want);
 }
 
 #[test]

@@ -157,6 +157,7 @@ impl FlowTable {
                             key: key.into(),
                             value: Some(value.into()),
                             shard: NOBODY,
+                            number: 0,
                         });
                     }
                     found @ (Found::Free | Found::Row(..) | Found::Torn) => {

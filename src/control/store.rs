@@ -41,6 +41,8 @@ pub struct Store {
     /// What stood in it when it was opened.
     found: Vec<Record>,
     state: Arc<StoreState>,
+    /// The answers of the shards wait for what is written.
+    is_awaited: bool,
 }
 
 struct Open {
@@ -124,6 +126,7 @@ impl Store {
             path: path.to_owned(),
             found: Vec::new(),
             state: Arc::default(),
+            is_awaited: false,
         };
         let opened = store.try_open().or_else(|trouble| match trouble {
             Trouble::Damaged(why) => {
@@ -135,6 +138,11 @@ impl Store {
         let (open, found) = opened.map_err(|trouble| store.fault(trouble))?;
         (store.open, store.found) = (Some(open), found);
         Ok(store)
+    }
+
+    /// Whether the answers of the shards wait for what is written.
+    pub const fn set_awaited(&mut self, is_awaited: bool) {
+        self.is_awaited = is_awaited;
     }
 
     /// What stood in it when it was opened. Given once.
@@ -271,6 +279,7 @@ fn read(database: &Database) -> Result<Vec<Record>, Trouble> {
             key: key.value().into(),
             value: Some(value.value().into()),
             shard: 0,
+            number: 0,
         })
     });
     let rows = rows.collect::<Result<Vec<_>, redb::StorageError>>()?;

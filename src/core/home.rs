@@ -4,7 +4,7 @@
 //!
 //! - `state`: the fields of one home, and who somebody is to it. Its tables are
 //!   `subscribers`, `location`, `nonce::Replay`, `challenged`, `former_paths`,
-//!   `unrecognised_edges` and `revocation_queue`.
+//!   `unrecognised_edges`, `tentative` and `revocation_queue`.
 //! - `aor`, `rules`, `dialog`, `edge_node`: what needs no table.
 //! - `stickiness`: what binds a URI to a flow; `sibling_flows`: to the further flows of a
 //!   phone; `moved_dialogs`: to the flow of a phone that has moved; `next_hops`: where a URI
@@ -56,6 +56,7 @@ mod sibling_flows;
 mod state;
 mod stickiness;
 mod subscribers;
+mod tentative;
 mod unrecognised_edges;
 mod why;
 
@@ -121,6 +122,9 @@ pub struct Settings {
     /// Each change is put out as `Output::Store`. Otherwise registrations live as
     /// long as the process.
     pub is_stored: bool,
+    /// No REGISTER is answered with 200 before its record is on disk. Only where
+    /// registrations are stored.
+    pub is_durable: bool,
 }
 
 /// What happens to a REGISTER that did not come through an edge.

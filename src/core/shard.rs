@@ -207,6 +207,16 @@ impl Shard {
                     RoleState::Agent(_) => {}
                 }
             }
+            Input::Stored { up_to } => {
+                if let RoleMut::Proxy(_, mut turn) = self.role_mut(now) {
+                    turn.stored(up_to);
+                }
+            }
+            Input::NotStored => {
+                if let RoleMut::Proxy(_, mut turn) = self.role_mut(now) {
+                    turn.not_stored();
+                }
+            }
             Input::Handoff { from, handoff } => self.handed(now, from, handoff),
             Input::Subscribers { list, revoked } => {
                 if let RoleState::Home(home) = &mut self.role {
@@ -250,7 +260,7 @@ impl Shard {
             RoleState::Agent(agent) => agent.is_idle(),
             RoleState::Edge(_) | RoleState::Home(_) => true,
         };
-        agent && self.proxy.is_drained(now)
+        agent && self.proxy.is_drained(now) && self.net.held_answers.is_empty()
     }
 
     /// What happened so far.

@@ -45,6 +45,8 @@ pub(super) struct Engine {
     inbox: Inbox,
     mesh: Mesh,
     store: Option<StoreSender>,
+    /// The store did not take a record that an answer waits for.
+    is_not_stored: bool,
     dns: DnsSender,
     /// Look-ups that could not be handed to the control thread.
     unsent_lookups: Vec<LookupId>,
@@ -132,6 +134,7 @@ impl Engine {
             inbox,
             mesh,
             store,
+            is_not_stored: false,
             dns,
             unsent_lookups: Vec::new(),
             ports,

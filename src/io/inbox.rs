@@ -41,6 +41,13 @@ pub enum Order {
     Tls(Arc<Tls>),
     /// The files of the certificates changed and cannot be used: to be counted.
     TlsRefused,
+    /// What the shard has handed to the store is on disk, up to this number.
+    Stored {
+        /// As in `Output::Store`.
+        up_to: u64,
+    },
+    /// The store cannot be written.
+    NotStored,
     /// What the DNS said.
     Resolved {
         /// As in the question.

@@ -19,6 +19,8 @@ pub struct Record {
     pub value: Option<Box<[u8]>>,
     /// The shard that says so.
     pub shard: u8,
+    /// As in `Output::Store`; 0: nobody waits for it.
+    pub number: u64,
 }
 
 /// A shard's way to the store. Never waits.
@@ -126,26 +128,20 @@ impl StoreSender {
     }
 
     /// Hands a record over. When the store is that far behind, the record is
-    /// dropped: the next refresh of the registration brings all of it again.
-    pub(super) fn put(
-        &mut self,
-        shard: u8,
-        key: &[u8],
-        value: Option<&[u8]>,
-        counters: &mut Counters,
-    ) {
-        let record = Record {
-            key: key.into(),
-            value: value.map(Into::into),
-            shard,
-        };
+    /// dropped: the next refresh of the registration brings all of it again. False when it
+    /// was.
+    pub(super) fn put(&mut self, record: Record, counters: &mut Counters) -> bool {
         match self.send(record) {
             Ok(()) => {
                 counters.store_written += 1;
                 self.has_warned = false;
+                true
             }
             // Its reader has given up, and said so.
-            Err(TrySendError::Closed(_)) => counters.store_dropped += 1,
+            Err(TrySendError::Closed(_)) => {
+                counters.store_dropped += 1;
+                false
+            }
             Err(TrySendError::Full(_)) => {
                 counters.store_dropped += 1;
                 self.has_dropped.store(true, Ordering::Release);
@@ -153,6 +149,7 @@ impl StoreSender {
                     tracing::warn!("the store is too far behind: registrations are not saved");
                 }
                 self.has_warned = true;
+                false
             }
         }
     }
@@ -166,20 +163,19 @@ mod tests {
     fn a_full_channel_drops_and_counts() {
         let (mut sender, mut receiver) = to_store(Arc::default());
         let mut counters = Counters::default();
-        for _ in 0..limits::STORE_QUEUE_MAX + 3 {
-            sender.put(0, b"joe", Some(b"binding"), &mut counters);
+        let record = Record {
+            key: (*b"joe").into(),
+            value: Some((*b"binding").into()),
+            shard: 0,
+            number: 0,
+        };
+        for given in 0..limits::STORE_QUEUE_MAX + 3 {
+            let is_taken = sender.put(record.clone(), &mut counters);
+            assert_eq!(is_taken, given < limits::STORE_QUEUE_MAX);
         }
         assert!(sender.has_dropped().load(Ordering::Acquire));
         let want = (limits::STORE_QUEUE_MAX as u64, 3);
         assert_eq!((counters.store_written, counters.store_dropped), want);
-        let first = receiver.try_recv().unwrap();
-        assert_eq!(
-            first,
-            Record {
-                key: (*b"joe").into(),
-                value: Some((*b"binding").into()),
-                shard: 0,
-            }
-        );
+        assert_eq!(receiver.try_recv().unwrap(), record);
     }
 }

@@ -6,6 +6,7 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::lab::{PHONES, metric, steadfast};
@@ -18,15 +19,24 @@ const HOME: &str = "127.0.0.60";
 /// More registrations than a new store has room for without growing.
 const PHONES_MANY: usize = 3_000;
 
+/// One home at a time: its address is fixed.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// A folder with the configuration of one home, gone when dropped.
-struct Folder(PathBuf);
+struct Folder {
+    place: PathBuf,
+    _turn: MutexGuard<'static, ()>,
+}
 
 impl Folder {
     fn new(test: &str, more: &str) -> Self {
         let name = format!("store-{}-{test}", std::process::id());
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(path.join("disk")).expect("a folder can be made");
-        let folder = Self(path);
+        let folder = Self {
+            place: path,
+            _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
+        };
         let mut users = String::new();
         for number in 0..PHONES_MANY {
             writeln!(users, "u{number} example.com password=secret").expect("a string takes text");
@@ -45,7 +55,7 @@ impl Folder {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.place.join(name)
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -108,9 +118,9 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if !std::thread::panicking()
-            && let Err(error) = std::fs::remove_dir_all(&self.0)
+            && let Err(error) = std::fs::remove_dir_all(&self.place)
         {
-            eprintln!("{} stays: {error}", self.0.display());
+            eprintln!("{} stays: {error}", self.place.display());
         }
     }
 }
@@ -128,6 +138,17 @@ impl Phone {
 
     /// What the home answers to a REGISTER of this user; `contact` empty asks for the bindings.
     fn register(&self, user: &str, cseq: usize, contact: &str) -> String {
+        self.send(user, cseq, contact);
+        self.receive().expect("it is answered")
+    }
+
+    fn receive(&self) -> Option<String> {
+        let mut buffer = [0; 8_192];
+        let len = self.0.recv(&mut buffer).ok()?;
+        Some(String::from_utf8_lossy(&buffer[..len]).into_owned())
+    }
+
+    fn send(&self, user: &str, cseq: usize, contact: &str) {
         let port = self.0.local_addr().expect("it has an address").port();
         let request = format!(
             "REGISTER sip:example.com SIP/2.0\r\n\
@@ -138,9 +159,6 @@ impl Phone {
         );
         let sent = self.0.send_to(request.as_bytes(), (HOME, 5060));
         sent.expect("it can send");
-        let mut buffer = [0; 8_192];
-        let len = self.0.recv(&mut buffer).expect("it is answered");
-        String::from_utf8_lossy(&buffer[..len]).into_owned()
     }
 
     fn register_at(&self, user: &str, cseq: usize) -> String {
@@ -230,4 +248,46 @@ fn a_damaged_store_is_set_aside_and_the_home_goes_on() {
     let names = names.map(|entry| entry.expect("it can be read").file_name());
     let aside = names.filter(|name| name.to_string_lossy().contains(".redb.damaged-"));
     assert_eq!(aside.count(), 1);
+}
+
+#[test]
+fn what_a_phone_was_told_is_there_after_kill_9() {
+    const ROUNDS: usize = 25;
+    /// Registrations of one round, all under way at once.
+    const BURST: usize = 40;
+    let folder = Folder::new("durable", "durable = true\n");
+    let mut told = 0;
+    for round in 0..ROUNDS {
+        let home = folder.run(None);
+        let phone = Phone::new();
+        for number in 0..BURST {
+            let user = format!("u{}", round * BURST + number);
+            let contact = format!("Contact: <sip:{user}@127.0.0.1:{}>\r\n", 1_000 + round);
+            phone.send(&user, 1, &contact);
+        }
+        // The home ends in the middle of them, at another place each time.
+        let mut answers: Vec<_> = (0..1 + round % BURST)
+            .map(|_| phone.receive().expect("it is answered"))
+            .collect();
+        home.signal("-KILL");
+        drop(home);
+        let short = Some(Duration::from_millis(1));
+        phone.0.set_read_timeout(short).expect("a limit is taken");
+        answers.extend(std::iter::from_fn(|| phone.receive()));
+
+        let home = folder.run(None);
+        let asking = Phone::new();
+        for answer in &answers {
+            assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+            let (_, after) = answer.split_once("\r\nContact: <").expect("it has one");
+            let (contact, _) = after.split_once('>').expect("it ends");
+            let user = &contact["sip:".len()..contact.find('@').expect("it has a user")];
+            let found = asking.register(user, 2, "");
+            assert!(found.contains(contact), "{contact} is gone: {found}");
+        }
+        told += answers.len();
+        home.signal("-KILL");
+    }
+    println!("{told} registrations were told of before {ROUNDS} kills, and all were there");
+    assert!(told >= ROUNDS, "{told}");
 }

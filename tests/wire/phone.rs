@@ -408,6 +408,12 @@ impl<'a> Register<'a> {
     /// Sends it with the next CSeq; what comes back.
     #[track_caller]
     pub(crate) fn send(&mut self, world: &mut World, to: &str, credentials: &str) -> String {
+        self.ask(world, to, credentials);
+        world.receive(self.from).text
+    }
+
+    /// Sends it with the next CSeq; the text that was sent.
+    pub(crate) fn ask(&mut self, world: &mut World, to: &str, credentials: &str) -> String {
         self.cseq += 1;
         let (user, from, cseq) = (self.user, self.from, self.cseq);
         let route = match &self.route[..] {
@@ -421,7 +427,7 @@ impl<'a> Register<'a> {
             self.uri, self.call_id, self.call_id, self.lines
         );
         world.send(from, to, &text);
-        world.receive(from).text
+        text
     }
 
     /// Sends it, answers the challenge and gives the answer to that.

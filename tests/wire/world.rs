@@ -13,6 +13,7 @@ use steadfast::shard::{Input, Notice, Shard};
 use steadfast::time::{Duration, Instant};
 
 use staging::Kind;
+use storing::Unwritten;
 
 use super::cables::{Cables, End};
 use super::names::{Answers, Names};
@@ -23,6 +24,7 @@ mod lateness;
 mod proof;
 mod spread;
 mod staging;
+mod storing;
 
 /// Address of the home.
 pub(crate) const HOME: &str = "127.0.0.10:5060";
@@ -85,6 +87,8 @@ pub(crate) struct World {
     kinds: Vec<Kind>,
     /// What the homes handed to their store.
     pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What a home with `durable` has put out and the store has not written, in order.
+    unwritten: Vec<Unwritten>,
     /// What each edge keeps for its next run, and which shard said so last.
     pub(crate) flows: BTreeMap<(IpAddr, Vec<u8>), (Vec<u8>, u8)>,
     /// How often it was told something of that.

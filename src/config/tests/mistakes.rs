@@ -27,7 +27,7 @@ fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
         "store =",
         "workers =",
         "e1.toml, line 6: [home] `workers` is unknown; the keys here are domain, subscribers, \
-         store, name, edges, edge_peers, peers, nonce_key_file, algorithms, authenticate, \
+         store, durable, name, edges, edge_peers, peers, nonce_key_file, algorithms, authenticate, \
          challenge_calls, path, outbound, redirect, ring_time, calls_out, reach, deny, identity_headers",
     );
 }

@@ -60,6 +60,7 @@ fn record(key: &str, value: Option<&str>, shard: u8) -> Record {
         key: key.as_bytes().into(),
         value: value.map(|value| value.as_bytes().into()),
         shard,
+        number: 0,
     }
 }
 

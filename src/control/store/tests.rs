@@ -90,6 +90,7 @@ fn record(key: &str, value: Option<&str>) -> Record {
         key: key.as_bytes().into(),
         value: value.map(|value| value.as_bytes().into()),
         shard: 0,
+        number: 0,
     }
 }
 
@@ -105,7 +106,9 @@ fn write_out(store: Store, receiver: tokio::sync::mpsc::Receiver<Record>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build();
-    runtime.unwrap().block_on(store.write_behind(receiver));
+    runtime
+        .unwrap()
+        .block_on(store.write_behind(receiver, writer::Waiting::new(Arc::default())));
 }
 
 fn found(path: &Path) -> Vec<Record> {
@@ -318,7 +321,7 @@ fn a_store_that_fails_says_so_until_it_is_written_again() {
     // That disk is full for good. The thread opens the file on one that is not.
     room_for(0);
     put(&sender, "joe");
-    let writer = store.start_writing(receiver).unwrap();
+    let writer = store.start_writing(receiver, &Arc::default()).unwrap();
     let until = |what: &str, is_so: &dyn Fn() -> bool| {
         let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while !is_so() {

@@ -4,8 +4,12 @@
 //! opened again and the same records are written, until that works; meanwhile those of one key
 //! become one, and the last one counts. Whoever is asked is told how things are
 //! (`io::StoreState`), and the log says so once a minute.
+//!
+//! Where answers wait for the disk (`durable`), each shard is told how far its records are there
+//! after every transaction: all that come while one is written are in the next.
 
 use std::io;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Store;
 use super::damage::Trouble;
-use crate::io::{Record, StoreState};
+use crate::io::{Order, Orders, Record, StoreState};
 use crate::limits;
 
 impl Store {
@@ -23,33 +27,46 @@ impl Store {
     pub(in crate::control) fn start_writing(
         self,
         records: Receiver<Record>,
+        shards: &Arc<[Orders]>,
     ) -> io::Result<JoinHandle<()>> {
+        let waiting = match self.is_awaited {
+            true => Waiting::new(Arc::clone(shards)),
+            false => Waiting::new(Arc::default()),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
         let thread = std::thread::Builder::new().name("store".into());
-        thread.spawn(move || runtime.block_on(self.write_behind(records)))
+        thread.spawn(move || runtime.block_on(self.write_behind(records, waiting)))
     }
 
     /// A pause after each batch lets the next one grow and spares the shards waking this
     /// thread.
-    pub(super) async fn write_behind(mut self, mut records: Receiver<Record>) {
+    pub(super) async fn write_behind(
+        mut self,
+        mut records: Receiver<Record>,
+        mut waiting: Waiting,
+    ) {
         let mut batch = Vec::new();
         while records.recv_many(&mut batch, limits::STORE_BATCH_MAX).await > 0 {
             let count = batch.len();
+            waiting.note(&batch);
             match self.write(&mut batch) {
                 Ok(()) => {
                     self.state.note_settled(count);
                     batch.clear();
+                    waiting.stored();
                 }
                 Err(trouble) => {
-                    let is_over = self.write_again(trouble, &mut batch, &mut records).await;
+                    let is_over = self
+                        .write_again(trouble, &mut batch, &mut records, &mut waiting)
+                        .await;
                     if is_over {
                         return;
                     }
                 }
             }
-            sleep(limits::STORE_PAUSE).await;
+            sleep(waiting.pause()).await;
         }
     }
 
@@ -60,11 +77,13 @@ impl Store {
         mut trouble: Trouble,
         batch: &mut Vec<Record>,
         records: &mut Receiver<Record>,
+        waiting: &mut Waiting,
     ) -> bool {
         let mut said: Option<Instant> = None;
         let mut pause = limits::STORE_RETRY;
         loop {
             self.state.note_failed();
+            waiting.not_stored();
             if let Trouble::Damaged(why) = &trouble {
                 // A file that is gone meanwhile need not be set aside.
                 let aside = self.set_aside(why);
@@ -78,11 +97,13 @@ impl Store {
                 tracing::error!(%file, unsaved, "the store cannot be written: {trouble}; it is tried again and again, and what is not in it is lost if the node ends");
             }
             let is_over = gather(&self.state, pause, batch, records).await;
+            waiting.note(batch);
             let written = self.reopen().and_then(|()| self.write_all(batch));
             match written {
                 Ok(()) => {
                     let file = self.path.display();
                     tracing::info!(%file, "the store is written again");
+                    waiting.stored();
                     return is_over;
                 }
                 Err(_) if is_over => {
@@ -106,6 +127,67 @@ impl Store {
         }
         self.state.note_mended();
         Ok(())
+    }
+}
+
+/// The shards whose answers wait for the disk; none, where no answer does.
+pub(super) struct Waiting {
+    shards: Arc<[Orders]>,
+    /// The number of the last record that came from each.
+    came: Vec<u64>,
+    /// The same when each was told last that all of it is on disk.
+    told: Vec<u64>,
+}
+
+impl Waiting {
+    pub(super) fn new(shards: Arc<[Orders]>) -> Self {
+        let none = vec![0; shards.len()];
+        Self {
+            shards,
+            came: none.clone(),
+            told: none,
+        }
+    }
+
+    fn note(&mut self, batch: &[Record]) {
+        if self.shards.is_empty() {
+            return;
+        }
+        for record in batch {
+            if let Some(came) = self.came.get_mut(usize::from(record.shard)) {
+                *came = record.number.max(*came);
+            }
+        }
+    }
+
+    /// All that came is on disk.
+    fn stored(&mut self) {
+        let each = self.shards.iter().zip(&self.came).zip(&mut self.told);
+        for ((shard, came), told) in each.filter(|((_, came), told)| **came > **told) {
+            *told = *came;
+            tell(shard, &Order::Stored { up_to: *came });
+        }
+    }
+
+    fn not_stored(&self) {
+        for shard in &*self.shards {
+            tell(shard, &Order::NotStored);
+        }
+    }
+
+    /// How long the next batch may grow.
+    fn pause(&self) -> Duration {
+        match self.shards.is_empty() {
+            true => limits::STORE_PAUSE,
+            false => limits::STORE_PAUSE_AWAITED,
+        }
+    }
+}
+
+/// Tells a shard, also one whose inbox is full: its answers wait for that.
+fn tell(shard: &Orders, order: &Order) {
+    while !shard.offer(order.clone()) {
+        std::thread::sleep(limits::INBOX_PAUSE);
     }
 }
 

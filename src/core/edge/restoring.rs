@@ -41,7 +41,11 @@ impl Edge {
             // Expired, or of a listener that is gone: one shard has the row removed.
             None if step.net.shard_set.own == 0 => {
                 let key = step.net.pool.copy(key);
-                step.net.outbox.push(Output::Store { key, value: None });
+                step.net.outbox.push(Output::Store {
+                    key,
+                    value: None,
+                    number: 0,
+                });
             }
             None => {}
         }
@@ -121,7 +125,11 @@ impl Edge {
                     let key = step.net.pool.build(room, |out| {
                         row::write_key(&subscriber, gone.reg_id, out);
                     });
-                    step.net.outbox.push(Output::Store { key, value: None });
+                    step.net.outbox.push(Output::Store {
+                        key,
+                        value: None,
+                        number: 0,
+                    });
                 }
             }
         }
@@ -156,7 +164,11 @@ impl Edge {
         let fits = key.len() + value.len() <= limits::FLOW_ROW_MAX;
         step.net.counters.flows_too_long += u64::from(!fits);
         let value = fits.then_some(value);
-        step.net.outbox.push(Output::Store { key, value });
+        step.net.outbox.push(Output::Store {
+            key,
+            value,
+            number: 0,
+        });
     }
 }
 

@@ -204,6 +204,14 @@ impl Upkeep for Home {
         self.revoke_next(step);
     }
 
+    fn on_stored(&mut self, _: &mut Step<'_>, up_to: u64) {
+        self.tentative.note_stored(up_to);
+    }
+
+    fn on_not_stored(&mut self, step: &mut Step<'_>) {
+        self.take_back(step);
+    }
+
     fn sweep(&mut self, step: &mut Step<'_>) {
         let budget = SWEEP.max(self.stick.len() / 64);
         self.stick.expire(step.now, budget);
@@ -211,12 +219,14 @@ impl Upkeep for Home {
         self.former_paths.expire(step.now, budget);
         let budget = SWEEP.max(self.location.len() / 64);
         self.location.expire(step.now, budget, &mut self.swept);
-        for aor in &self.swept {
+        let mut swept = std::mem::take(&mut self.swept);
+        for aor in &swept {
             // Every shard sweeps its own copy; the keeper alone tells the store.
             if Self::keeper(step.net, aor) == step.net.shard_set.own {
                 self.store(step, aor);
             }
         }
-        self.swept.clear();
+        swept.clear();
+        self.swept = swept;
     }
 }

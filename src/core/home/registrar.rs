@@ -11,6 +11,7 @@ use crate::uri::{Uri, same_host};
 
 mod answer;
 mod contact;
+mod durable;
 mod redirect;
 mod update;
 
@@ -59,6 +60,9 @@ impl Home {
             pass.net.counters.not_allowed += 1;
             return Verdict::Answer(Reply::new(403, "Only An Edge Has A Path Through It"));
         }
+        if let Err(reply) = self.check_store(pass) {
+            return Verdict::Answer(reply);
+        }
         // `update` puts the Path together behind the address of record; what follows reads
         // the address alone.
         let end = pass.plan.text.len();
@@ -67,6 +71,9 @@ impl Home {
         match updated {
             Ok(outbound) => {
                 self.describe(pass.now, request, pass.plan, outbound);
+                if let Some(number) = self.tentative.awaited() {
+                    return Verdict::AnswerOnceStored(number);
+                }
                 pass.net.counters.registrations += 1;
                 // A retransmission is found to be carried out and gets the same answer, so
                 // none has to be kept for it. With authentication one is kept: a nonce

@@ -83,6 +83,7 @@ impl Home {
     /// Takes away every binding of an address of record and gives them back.
     pub(super) fn revoke(&mut self, step: &mut Step<'_>, aor: &[u8]) -> Vec<Binding> {
         let bindings = self.location.take(aor);
+        self.tentative.forget(aor);
         // Every shard has the bindings and is told to revoke them; the store and the edges
         // hear of it from one.
         if Self::keeper(step.net, aor) == step.net.shard_set.own {

@@ -27,7 +27,7 @@ impl Home {
     }
 
     /// Hands the record of `aor` to the store and to the other shards.
-    pub(super) fn store(&self, step: &mut Step<'_>, aor: &[u8]) {
+    pub(super) fn store(&mut self, step: &mut Step<'_>, aor: &[u8]) {
         if !self.settings.is_stored && step.net.shard_set.is_alone() {
             return;
         }
@@ -40,7 +40,12 @@ impl Home {
         let value = live.then_some(record);
         self.share(step, aor, value.as_deref());
         if self.settings.is_stored {
-            step.net.outbox.push(Output::Store { key, value });
+            let number = match self.settings.is_durable {
+                true => self.tentative.next_number(),
+                false => 0,
+            };
+            let record = Output::Store { key, value, number };
+            step.net.outbox.push(record);
         }
     }
 

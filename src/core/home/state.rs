@@ -9,6 +9,7 @@ use super::challenged::Challenged;
 use super::edge_node::EdgeAddress;
 use super::former_paths::FormerPaths;
 use super::revocation_queue::RevocationQueue;
+use super::tentative::TentativeChanges;
 use super::unrecognised_edges::UnrecognisedEdges;
 use super::{Location, Replay, Settings, Subscribers};
 use crate::id::{Flow, Transport};
@@ -48,6 +49,7 @@ pub struct Home {
     /// Scratch space: the addresses of record that a sweep has taken bindings from.
     pub(super) swept: Vec<Box<[u8]>>,
     pub(super) revocations: RevocationQueue,
+    pub(super) tentative: TentativeChanges,
     pub(super) unrecognised_edges: UnrecognisedEdges,
 }
 
@@ -71,6 +73,7 @@ impl Home {
             rescanned: Message::default(),
             swept: Vec::new(),
             revocations: RevocationQueue::default(),
+            tentative: TentativeChanges::default(),
             unrecognised_edges: UnrecognisedEdges::default(),
             settings,
         }

@@ -10,6 +10,15 @@ pub const CONTACTS_MAX: usize = 10;
 pub const EXPIRES_MIN_S: u32 = 60;
 /// Longest registration granted, in seconds; longer requests get this.
 pub(crate) const EXPIRES_MAX_S: u32 = 7_200;
+/// Answers to REGISTERs of one shard that wait for the disk (`durable`), some 2 KiB each. At the
+/// bound: 503 with Retry-After, before anything is changed.
+pub const HELD_ANSWERS_MAX: usize = 4_096;
+/// How long one waits: less than a phone or an edge takes to try another home. Longer: 500 with
+/// Retry-After, and the bindings are those of before (RFC 3261 §10.3).
+pub const STORE_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How long a store that could not be written is taken for one that cannot, unless it says
+/// something else: longer than it pauses between two tries. Meanwhile: 503 to REGISTERs.
+pub(crate) const STORE_FAILS_FOR: Duration = Duration::from_secs(10);
 /// Registration granted when the phone names none, in seconds.
 pub const EXPIRES_DEFAULT_S: u32 = 3_600;
 /// What part at most a registration is shorter than it could be: an eighth. Who

@@ -151,6 +151,9 @@ pub const STORE_ROWS_AT_ONCE: usize = 32;
 pub const STORE_CACHE_MAX: usize = 16 << 20;
 /// Pause between two transactions of the store: what a crash may lose.
 pub const STORE_PAUSE: Duration = Duration::from_millis(50);
+/// The same where answers wait for the disk: a wake of every shard after each is little beside
+/// what a disk takes.
+pub const STORE_PAUSE_AWAITED: Duration = Duration::from_millis(2);
 /// Pause before a store that could not be written is opened and written again; twice as long
 /// each time, up to `STORE_RETRY_MAX`: who makes room on the disk finds it working soon.
 pub const STORE_RETRY: Duration = Duration::from_secs(1);

@@ -79,7 +79,10 @@ impl Proxy {
         self.plan.clear();
         match turn.route(request, &mut self.plan) {
             Verdict::HandOver(shard) => Some(shard),
-            Verdict::Forward | Verdict::Answer(_) | Verdict::Drop => None,
+            Verdict::Forward
+            | Verdict::Answer(_)
+            | Verdict::AnswerOnceStored(_)
+            | Verdict::Drop => None,
         }
     }
 }

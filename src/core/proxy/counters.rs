@@ -175,6 +175,8 @@ counters! {
     bad_tokens,
     /// Registrations bound at the edge or stored at the home.
     registrations,
+    /// REGISTERs answered with 500 since their record did not get to the disk.
+    registrations_not_stored,
     /// Registrations of UDP phones that an earlier run of this edge has left.
     restored,
     /// Registrations of UDP phones whose names are too long for the table of flows.

@@ -14,7 +14,7 @@
 //! | `handover` | what is given to the other shards |
 //! | `acks` | the ACK of a refusal, which is made hop by hop |
 
-use super::{Counters, Liveness, Owner, Secrets, Servers, Timer};
+use super::{Counters, HeldAnswers, Liveness, Owner, Secrets, Servers, Timer};
 use crate::admission::Admission;
 use crate::bytes::Pool;
 use crate::guard::Guard;
@@ -47,6 +47,8 @@ pub struct Net {
     pub destinations: Destinations,
     /// Names and their servers.
     pub servers: Servers,
+    /// Answers that wait until what they say is on disk.
+    pub(crate) held_answers: HeldAnswers,
     /// What the shell is to do.
     pub outbox: Outbox,
     /// What happened.
@@ -81,6 +83,7 @@ impl Net {
             liveness: Liveness::new(seed),
             guard: Guard::new(seed),
             admission: Admission::default(),
+            held_answers: HeldAnswers::default(),
             outbox: Outbox::default(),
             counters: Counters::default(),
             wall,

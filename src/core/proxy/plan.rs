@@ -219,6 +219,9 @@ pub enum Verdict {
     Forward,
     /// Answer it here; `Plan::lines` are added to the answer.
     Answer(Reply),
+    /// Answer it with 200 and `Plan::lines`, once the store has everything up to this
+    /// `Output::Store` (R-9).
+    AnswerOnceStored(u64),
     /// It is the business of another shard of this node.
     HandOver(u8),
     /// Say nothing.

@@ -167,6 +167,12 @@ pub trait Upkeep {
     /// Does the next piece of what was put off. Called when `Timer::Later` fires, which
     /// the role has set.
     fn run_deferred(&mut self, _step: &mut Step<'_>) {}
+    /// Counts what it has changed up to this `Output::Store` as done. Called when that is on
+    /// disk, before the answers leave that wait for it.
+    fn on_stored(&mut self, _step: &mut Step<'_>, _up_to: u64) {}
+    /// Takes back what it has changed since the last `on_stored`. Called when that does not
+    /// get to the disk, before the answers are failures.
+    fn on_not_stored(&mut self, _step: &mut Step<'_>) {}
     /// Bounded house-keeping. Called about once a second.
     fn sweep(&mut self, step: &mut Step<'_>);
 }

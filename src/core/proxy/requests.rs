@@ -127,6 +127,9 @@ impl Proxy {
                 Reply::new(480, "SIPS Not Allowed")
             }
             Verdict::Answer(reply) => reply,
+            Verdict::AnswerOnceStored(number) => {
+                return Err(self.hold_answer(turn, request, key, number));
+            }
             Verdict::HandOver(shard) => {
                 hand_request(turn.net, shard, request);
                 return Err(Fate::Handed);

@@ -97,6 +97,14 @@ pub enum Input<'a> {
         /// As in `Output::Store`.
         value: &'a [u8],
     },
+    /// What was put out as `Output::Store` is on disk.
+    Stored {
+        /// The number of the last of them: all before it are there too.
+        up_to: u64,
+    },
+    /// The store cannot be written, or has not taken what was put out: nothing after the last
+    /// `Stored` may be believed to be on disk.
+    NotStored,
     /// Another shard has given us this.
     Handoff {
         /// Which shard.

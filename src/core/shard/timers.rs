@@ -66,6 +66,9 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
         Due::User(Timer::Later) => turn.policy.run_deferred(&mut Step::new(turn.net, turn.now)),
         Due::User(Timer::Sweep) => {
             turn.policy.sweep(&mut Step::new(turn.net, turn.now));
+            if turn.net.held_answers.is_overdue(turn.now) {
+                turn.not_stored();
+            }
             proxy.sweep(turn.now);
             turn.net
                 .txns

@@ -50,6 +50,8 @@ impl Engine {
                     self.shard
                         .handle(self.now, Input::Resolved { name, records });
                 }
+                Order::Stored { up_to } => self.shard.handle(self.now, Input::Stored { up_to }),
+                Order::NotStored => self.shard.handle(self.now, Input::NotStored),
                 Order::Subscribers { list, revoked } => {
                     let input = Input::Subscribers { list, revoked };
                     self.shard.handle(self.now, input);

@@ -1,5 +1,6 @@
 //! Carrying a shard's output out of the core.
 
+use super::super::Record;
 use super::super::streams::Dial;
 use super::Engine;
 use crate::guard::Near;
@@ -48,6 +49,10 @@ impl Engine {
             };
             self.shard.handle(self.now, input);
         }
+        if std::mem::take(&mut self.is_not_stored) {
+            has_failed = true;
+            self.shard.handle(self.now, Input::NotStored);
+        }
         while let Some(name) = self.unsent_lookups.pop() {
             has_failed = true;
             let records = Records::default();
@@ -86,10 +91,16 @@ impl Engine {
                 tls: tls.as_deref(),
             }),
             Output::Close { stream } => self.streams.close(&mut self.ring, self.now, stream),
-            Output::Store { key, value } => {
+            Output::Store { key, value, number } => {
                 if let Some(store) = &mut self.store {
-                    let shard = u8::try_from(self.mesh.own()).unwrap_or(u8::MAX);
-                    store.put(shard, &key, value.as_deref(), &mut self.counters);
+                    let record = Record {
+                        key: (&*key).into(),
+                        value: value.as_deref().map(Into::into),
+                        shard: u8::try_from(self.mesh.own()).unwrap_or(u8::MAX),
+                        number,
+                    };
+                    let is_taken = store.put(record, &mut self.counters);
+                    self.is_not_stored |= !is_taken && number > 0;
                 }
             }
             Output::Resolve { name, question } => {

@@ -19,7 +19,7 @@ impl World {
                     self.close(conn, side);
                 }
             }
-            Output::Store { key, value } => {
+            Output::Store { key, value, .. } => {
                 let (until, lost) = self.disk;
                 let is_slow = until > self.now;
                 if is_slow && lost {

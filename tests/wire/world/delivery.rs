@@ -13,6 +13,7 @@ use super::super::cables::{End, Joined};
 use super::super::names::Answers;
 use super::super::settings::CORE_PORT;
 use super::proof::speaks;
+use super::storing::Unwritten;
 use super::{Event, Seen, World};
 
 impl World {
@@ -154,14 +155,20 @@ impl World {
                         self.hang_up(end);
                     }
                 }
-                Some(Output::Store { key, value }) if self.is_edge(index) => {
+                Some(Output::Store { key, value, .. }) if self.is_edge(index) => {
                     self.keep_flow(index, key, value.as_deref());
                 }
-                Some(Output::Store { key, value }) => {
-                    match value {
-                        Some(value) => self.store.insert(key.to_vec(), value.to_vec()),
-                        None => self.store.remove(&key[..]),
-                    };
+                Some(Output::Store { key, value, number }) => {
+                    let (key, value) = (key.to_vec(), value.as_ref().map(|it| it.to_vec()));
+                    match number {
+                        0 => self.write(key, value),
+                        number => self.unwritten.push(Unwritten {
+                            index,
+                            number: *number,
+                            key,
+                            value,
+                        }),
+                    }
                 }
                 Some(Output::Resolve { name, question }) => {
                     self.names.queries.push(question.name.to_string());

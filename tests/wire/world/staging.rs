@@ -89,6 +89,7 @@ impl World {
             locals: Vec::new(),
             kinds: Vec::new(),
             store: BTreeMap::new(),
+            unwritten: Vec::new(),
             flows: BTreeMap::new(),
             flow_writes: 0,
             names: Names::new(),
@@ -375,6 +376,8 @@ impl World {
         let (first, count) = self.nodes[&addr];
         self.dead.retain(|dead| *dead != addr.ip());
         self.restarts += 1;
+        self.unwritten
+            .retain(|record| !(first..first + count).contains(&record.index));
         for index in first..first + count {
             // The kernel ends the connections of a process that ends.
             for joined in self.cables.all_of(index) {

@@ -92,6 +92,20 @@ impl Location {
         self.replace(now, aor, bindings)
     }
 
+    /// Puts back the bindings that an address of record has had, but for what has expired
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// No room; nothing changes then.
+    pub(crate) fn put_back(
+        &mut self,
+        now: Instant,
+        aor: &[u8],
+        bindings: Vec<Binding>,
+    ) -> Result<(), NotRestored> {
+        self.replace(now, aor, bindings)
+    }
+
     /// Puts live bindings in place of what the address of record has.
     fn replace(
         &mut self,

@@ -8,14 +8,14 @@ use super::contact::{Lifetime, ParsedContact, is_secure_throughout};
 use crate::error::Malformed;
 use crate::home::rules::{self, Arrival, Outbound, OutboundOffer};
 use crate::home::state::Home;
-use crate::home::{Change, Conflict, Register};
+use crate::home::{Binding, Change, Conflict, Register};
 use crate::limits;
 use crate::proxy::{Net, Pass, Plan, Reply, Request, Step};
 use crate::scan::Name;
 use crate::scan::address::Address;
 use crate::span::Span;
 use crate::stick::Source;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::uri::{Uri, host_ip};
 
 impl Home {
@@ -51,9 +51,10 @@ impl Home {
                 let reason = "Contact * Needs Expires 0 And Stands Alone";
                 return Err(Reply::new(400, reason));
             }
+            let before = self.before(step.now, aor);
             let cleared = self.location.clear(step.now, aor, call_id, message.cseq());
             cleared.map_err(reply_of)?;
-            self.store(step, aor);
+            self.store_change(step, aor, before);
             return Ok(false);
         }
         let values = std::iter::once(first).chain(values);
@@ -79,6 +80,7 @@ impl Home {
             flow: Some(flow),
         };
         let left = self.bindings_of_other_flows(step.now, aor, flow, &changes);
+        let before = self.before(step.now, aor);
         let applied = self.location.apply(step.now, aor, &register, &changes);
         // A retransmission: the first one was carried out, stored and shared.
         if applied == Err(Conflict::Repeated) {
@@ -89,8 +91,24 @@ impl Home {
         if !left.is_empty() {
             self.move_dialogs(step, aor, &left);
         }
-        self.store(step, aor);
+        self.store_change(step, aor, before);
         Ok(outbound)
+    }
+
+    /// The bindings that a change may have to be taken back to.
+    fn before(&self, now: Instant, aor: &[u8]) -> Vec<Binding> {
+        match self.settings.is_durable {
+            true => self.location.bindings(now, aor).cloned().collect(),
+            false => Vec::new(),
+        }
+    }
+
+    /// Hands over the record of a change, which may be taken back until it is on disk.
+    fn store_change(&mut self, step: &mut Step<'_>, aor: &[u8], before: Vec<Binding>) {
+        self.store(step, aor);
+        if self.settings.is_durable {
+            self.tentative.push(aor, before);
+        }
     }
 
     /// Reads the Contacts, with what the Expires header says, and refuses those that lead

@@ -51,6 +51,9 @@ pub enum Output {
         key: Buf,
         /// Its value.
         value: Option<Buf>,
+        /// Counts up from 1 at a home whose answers wait for the disk, to be named in
+        /// `Input::Stored`; 0: nobody waits.
+        number: u64,
     },
     /// Give a message to another shard of the node, as `Input::Handoff`.
     Handoff {
