@@ -16,6 +16,7 @@ mod agent;
 mod baresip;
 mod call;
 mod capture;
+mod certificates;
 mod covers;
 mod crowd;
 mod demo;
