@@ -44,11 +44,22 @@ pub(crate) enum Act {
     Sever(usize),
     Jump(usize, Duration),
     Drain(usize),
+    /// A node is told other keys while it runs.
+    Rotate(usize, Keys),
     /// Rows reach the store late for that long; true: never.
     Disk(Duration, bool),
     Reboot(usize),
     /// The phones leave.
     Quiet,
+}
+
+/// The two steps by which a key is changed on nodes that must understand one another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Keys {
+    /// The next one is listed behind the one that writes.
+    Listed,
+    /// It writes, and the one before it is still read.
+    Turned,
 }
 
 /// When the last fault has begun, the phones leave, and all must be over.
@@ -92,6 +103,7 @@ pub(crate) fn draw(cast: &Cast, dice: &Dice) -> Vec<(Instant, Act)> {
         kills(cast, &mut dice.fork("kills"), &mut acts);
     }
     attackers(cast, &mut dice.fork("villains"), &mut acts);
+    rotate(cast, &mut dice.fork("keys"), &mut acts);
     acts.push((at(QUIET_S), Act::Quiet));
     acts
 }
@@ -287,6 +299,20 @@ fn attackers(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
             "urn:service:sos".to_owned()
         };
         acts.push((start, Act::Visit(dice.index(cast.edges.len()), uri)));
+    }
+}
+
+/// In every other run each node is told of the next key, and once all have been to write by it:
+/// nobody is hurt by that, whatever is under way.
+fn rotate(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
+    if dice.permille(500) {
+        return;
+    }
+    for node in 0..cast.homes.len() + cast.edges.len() {
+        let listed = at(10) + dice.millis(0, 50_000);
+        let turned = at(61) + dice.millis(0, 120_000);
+        acts.push((listed, Act::Rotate(node, Keys::Listed)));
+        acts.push((turned, Act::Rotate(node, Keys::Turned)));
     }
 }
 

@@ -3,11 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use steadfast::shard::Input;
+use steadfast::shard::{Configuration, Input, Role, RoleSettings};
 use steadfast::time::{Duration, Instant};
+use steadfast::{edge, home, limits};
 
 use super::{Actor, Event, Weather, World};
-use crate::plot::Act;
+use crate::plot::{Act, Keys};
 
 /// What was wrong with somebody, from the least to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,10 +182,37 @@ impl World {
                 let addr = self.nodes[*index].addr;
                 self.hurt(Some(addr.ip()), Duration::from_secs(10));
             }
+            Act::Rotate(index, keys) => self.rotate(*index, *keys),
             // Nobody is hurt: what a home has in memory it has.
             Act::Disk(length, lost) => self.disk = (self.now + *length, *lost),
             Act::Reboot(phone) => self.reboot(*phone),
             Act::Quiet => self.quiet(),
+        }
+    }
+
+    /// A node that is down starts with the keys of the day.
+    fn rotate(&mut self, index: usize, keys: Keys) {
+        for index in self.nodes[index].shard_set.clone() {
+            let settings = match &mut self.nodes[index].role {
+                Role::Edge(settings) => {
+                    turn_edge(settings, keys);
+                    RoleSettings::Edge(settings.clone())
+                }
+                Role::Home(settings, _) => {
+                    turn_home(settings, keys);
+                    RoleSettings::Home(settings.clone())
+                }
+                Role::Agent(_) => return,
+            };
+            if self.nodes[index].shard.is_some() {
+                let configuration = Configuration {
+                    role: settings,
+                    unlimited: None,
+                    connections_per_source: limits::SOURCE_STREAMS,
+                    source_memory: limits::SOURCE_MEMORY,
+                };
+                self.input(index, Input::Configured(&configuration));
+            }
         }
     }
 
@@ -387,6 +415,32 @@ impl Weather {
             loss: 50 + dice.below(300),
             twice: dice.below(200),
             late: dice.below(500),
+        }
+    }
+}
+
+fn turn_edge(settings: &mut edge::Settings, keys: Keys) {
+    match keys {
+        Keys::Listed => {
+            if !settings.token_keys.is_empty() {
+                settings.token_keys.push([8; 64]);
+            }
+            settings.older_flow_keys = vec![[4; 32]];
+        }
+        Keys::Turned => {
+            settings.token_keys.reverse();
+            settings.older_flow_keys = vec![settings.flow_key];
+            settings.flow_key = [4; 32];
+        }
+    }
+}
+
+fn turn_home(settings: &mut home::Settings, keys: Keys) {
+    match keys {
+        Keys::Listed => settings.older_nonce_keys = vec![[6; 32]],
+        Keys::Turned => {
+            settings.older_nonce_keys = vec![settings.nonce_key];
+            settings.nonce_key = [6; 32];
         }
     }
 }

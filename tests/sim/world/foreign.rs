@@ -182,6 +182,7 @@ impl World {
         | Act::Pause(index, _)
         | Act::Resume(index)
         | Act::Jump(index, _)
+        | Act::Rotate(index, _)
         | Act::Drain(index)) = &mut act
         else {
             return (!matches!(act, Act::Disk(..))).then_some(act);

@@ -66,6 +66,29 @@ fn the_newest_flow_of_any_reg_id_is_found() {
 }
 
 #[test]
+fn members_are_the_same_in_another_order() {
+    let ann = Subscriber {
+        user: b"ann",
+        ..JOE
+    };
+    let mut alone = registration(ann, 1, 20);
+    alone.edges = EdgeSet::of(2);
+    let mut table = table(&[registration(JOE, 1, 10), alone]);
+    let edges = |table: &FlowBindings, on, name| {
+        let found = table.on_flow(NOW, flow(on), who(name, b"example.com"));
+        found.unwrap().edges.iter().collect::<Vec<_>>()
+    };
+    // The second of three is gone, a new one stands first.
+    table.renumber(&[Some(1), None, Some(2)]);
+    assert_eq!(edges(&table, 10, b"joe"), [1, 2]);
+    assert_eq!(edges(&table, 20, b"ann"), [2]);
+    table.renumber(&[None, None, Some(0)]);
+    assert_eq!(edges(&table, 10, b"joe"), [0]);
+    table.renumber(&[None]);
+    assert_eq!(edges(&table, 10, b"joe"), [] as [usize; 0]);
+}
+
+#[test]
 fn a_refresh_takes_over_what_the_token_says() {
     let mut table = table(&[registration(JOE, 1, 10)]);
     let edges = EdgeSet::new(&[5]).unwrap();
