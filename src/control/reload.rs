@@ -148,11 +148,13 @@ pub(super) async fn serve(
                 }
                 // An editor empties a file before it writes it.
                 let found = stamps(&running);
-                if running.config.watch && found != seen && found == last {
-                    seen = found.clone();
-                    running = take_over(running, &told).await.0;
-                }
+                let is_settled = found == last;
                 last = found;
+                if running.config.watch && last != seen && is_settled {
+                    running = take_over(running, &told).await.0;
+                    seen = known(&running, &last);
+                    last.clone_from(&seen);
+                }
             }
             () = hangup.notified() => {
                 if let Some(certificates) = &mut running.certificates {
@@ -161,13 +163,15 @@ pub(super) async fn serve(
                 if let Some(list) = &mut running.subscribers {
                     list.read_again(&told.shards);
                 }
-                seen = stamps(&running);
+                let found = stamps(&running);
                 running = take_over(running, &told).await.0;
+                seen = known(&running, &found);
             }
             Some(request) = requests.recv() => {
-                seen = stamps(&running);
-                let result;
-                (running, result) = take_over(running, &told).await;
+                let found = stamps(&running);
+                let (next, result) = take_over(running, &told).await;
+                running = next;
+                seen = known(&running, &found);
                 if request.send(result).is_err() {
                     tracing::debug!("whoever asked for it has gone");
                 }
@@ -346,9 +350,19 @@ async fn tell_shards(shards: &[Orders], settings: &Arc<NewSettings>) -> usize {
     behind
 }
 
-/// The stamps of the configuration and of the files of keys that it names.
-fn stamps(running: &Running) -> Vec<Stamp> {
+/// The configuration and the files of keys that it names, with their stamps.
+fn stamps(running: &Running) -> Vec<(PathBuf, Stamp)> {
+    known(running, &[])
+}
+
+/// The same by what was found before they were read, for those that were looked at.
+fn known(running: &Running, found: &[(PathBuf, Stamp)]) -> Vec<(PathBuf, Stamp)> {
     let keys = running.config.key_files.iter().map(PathBuf::as_path);
     let all = std::iter::once(running.source.path()).chain(keys);
-    all.map(stamp).collect()
+    let with_stamp = |path: &Path| {
+        let before = found.iter().find(|(one, _)| one == path);
+        let found = before.map_or_else(|| stamp(path), |(_, stamp)| *stamp);
+        (path.to_owned(), found)
+    };
+    all.map(with_stamp).collect()
 }
