@@ -15,6 +15,7 @@ use toml::{Table, Value};
 
 use super::reader::Reader;
 use super::{Config, Mistake, Role, file_name, parse};
+use crate::uri::Uri;
 
 /// The keys that wait, by section: "" for those before the first.
 const WAITING: [(&str, &[&str]); 4] = [
@@ -30,14 +31,26 @@ const WAITING: [(&str, &[&str]); 4] = [
             "metrics",
         ],
     ),
-    ("edge", &["cluster", "covers", "flows", "flows_max"]),
+    (
+        "edge",
+        &[
+            "cluster",
+            "core_name",
+            "covers",
+            "flows",
+            "flows_max",
+            "member_names",
+        ],
+    ),
     ("home", &["domain", "name", "store", "durable"]),
     ("dns", &["listen"]),
 ];
-/// Those of the node's own entry in `members`: where it listens.
-const OWN: [&str; 7] = [
+/// Those of the node's own entry in `members`: where it listens, and what others were told of
+/// that.
+const OWN: [&str; 8] = [
     "address",
     "addresses",
+    "advertised",
     "core",
     "udp",
     "tcp",
@@ -185,6 +198,7 @@ impl Source {
                 }
             }
         }
+        self.hold_edges(&mut held, &mut pending);
         self.hold_tls(&mut held, &mut pending);
         // Without `listen` there is nothing to serve them.
         let serves =
@@ -196,11 +210,7 @@ impl Source {
         }
         if serves(&self.started) && !file.contains_key("dns") {
             pending.push(called("dns", "listen"));
-            held.extend(
-                self.started
-                    .get("dns")
-                    .map(|dns| ("dns".to_owned(), dns.clone())),
-            );
+            self.keep_section(&mut held, "dns");
         }
         if let Some(entry) = own_entry_mut(&mut held, &self.started) {
             let before = own_entry(&self.started);
@@ -213,19 +223,42 @@ impl Source {
         (held, pending)
     }
 
+    /// By the host of `edges` a home knows the edges: in the Paths of the phones that are
+    /// registered, in the routes of the calls under way, in certificates.
+    fn hold_edges(&self, held: &mut Table, pending: &mut Vec<String>) {
+        let host = |value: Option<&Value>| {
+            let uri = value?.as_str()?.as_bytes();
+            Some(Uri::of(uri).ok()?.host.of(uri).to_ascii_lowercase())
+        };
+        let before = section_of(&self.started, "home").and_then(|home| home.get("edges"));
+        if let Some(home) = section_mut(held, "home")
+            && host(home.get("edges")) != host(before)
+            && hold(home, "edges", before)
+        {
+            pending.push(called("home", "edges"));
+        }
+    }
+
     /// A node that did not speak TLS has no socket for it, and one that did goes on.
     fn hold_tls(&self, held: &mut Table, pending: &mut Vec<String>) {
-        match (self.started.get("tls"), held.contains_key("tls")) {
-            (None, true) => {
+        match [&self.started, &*held].map(|table| table.contains_key("tls")) {
+            [false, true] => {
                 held.remove("tls");
                 pending.push("[tls]".to_owned());
             }
-            (Some(before), false) => {
-                held.insert("tls".to_owned(), before.clone());
+            [true, false] => {
+                self.keep_section(held, "tls");
                 pending.push("[tls]".to_owned());
             }
-            (None, false) | (Some(_), true) => {}
+            [false, false] | [true, true] => {}
         }
+    }
+
+    /// Keeps a section that a file does without as the node goes by it now, which may be no
+    /// longer as it was at the start.
+    fn keep_section(&self, held: &mut Table, section: &str) {
+        let before = self.applied.get(section).cloned();
+        held.extend(before.map(|before| (section.to_owned(), before)));
     }
 }
 

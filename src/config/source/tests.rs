@@ -124,6 +124,68 @@ fn where_a_node_listens_waits_together_with_its_own_entry() {
 }
 
 #[test]
+fn the_names_and_addresses_that_others_were_told_wait() {
+    let entry = "address = \"127.0.0.11\"";
+    let public = |ip: &str| EDGE.replace(entry, &format!("{entry}, advertised = [\"{ip}\"]"));
+    let told = |section: &str, rest: &str| format!("{HEAD}{section}{rest}");
+    let named = |host: &str| format!("core_name = \"{host}\"\nmember_names = true\n");
+    let before = told(&public("198.51.100.1"), &named("core.example.com"));
+    let mut running = Running::start("told", &before);
+    let [advertised, core, names] = [
+        "[edge] `members`: `advertised`",
+        "[edge] `core_name`",
+        "[edge] `member_names`",
+    ];
+    for (text, waits) in [
+        (
+            told(&public("198.51.100.2"), &named("core.example.net")),
+            vec![core, advertised],
+        ),
+        (told(EDGE, ""), vec![core, names, advertised]),
+        (before, Vec::new()),
+    ] {
+        assert_eq!(running.take_over(&text).1, waits);
+        let edge = edge_of(&running.config);
+        let host = edge.core_name.as_ref().map(|core| core.host.as_str());
+        assert_eq!((host, edge.member_names), (Some("core.example.com"), true));
+        let advertised: std::net::IpAddr = "198.51.100.1".parse().unwrap();
+        assert_eq!(edge.members[0].advertised, [advertised]);
+    }
+    // What another edge is told of may change.
+    let second = "name = \"e2\", advertised = [\"198.51.100.9\"]";
+    let text = format!("{HEAD}{EDGE}");
+    let mut running = Running::start("told-of-another", &text);
+    let (_, pending) = running.take_over(&text.replace("name = \"e2\"", second));
+    assert_eq!(pending, Vec::<String>::new());
+    assert_eq!(edge_of(&running.config).members[1].advertised.len(), 1);
+}
+
+#[test]
+fn the_name_of_the_edges_waits_at_a_home_and_the_rest_of_their_uri_does_not() {
+    let text = format!("{HEAD}{HOME}");
+    let mut running = Running::start("edges", &text);
+    for (uri, goes_by, waits) in [
+        (
+            "sip:Edge.example.com:5062;lr",
+            "sip:Edge.example.com:5062;lr",
+            Vec::new(),
+        ),
+        (
+            "sip:edge.example.net;lr",
+            "sip:edge.example.com;lr",
+            vec!["[home] `edges`"],
+        ),
+    ] {
+        let changed = text.replace("sip:edge.example.com;lr", uri);
+        assert_eq!(running.take_over(&changed).1, waits);
+        match &running.config.role {
+            Role::Home(home) => assert_eq!(home.settings.edges, goes_by),
+            Role::Edge(_) => panic!("not a home"),
+        }
+    }
+}
+
+#[test]
 fn what_does_not_fit_what_waits_is_refused_and_says_so() {
     let text = format!("{HEAD}{EDGE}");
     let running = Running::start("misfit", &text);
@@ -237,5 +299,10 @@ fn a_name_server_and_tls_begin_and_end_with_a_start() {
     assert_eq!(
         (changed, pending),
         (vec!["[dns] `home_domains`".to_owned()], Vec::new())
+    );
+    // Left out, the section stays as the node goes by it, not as it was at the start.
+    assert_eq!(
+        serving.take_over(&text),
+        (Vec::new(), vec!["[dns] `listen`".to_owned()])
     );
 }
