@@ -231,3 +231,44 @@ fn log_to_stderr() -> LogFilter {
 const FAILED: u8 = 1;
 /// Exit status for what the operator has to put right.
 const WRONG_CONFIGURATION: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// The options that a text names.
+    fn named(text: &str) -> impl Iterator<Item = &str> {
+        let words =
+            text.split(|letter: char| letter.is_whitespace() || "`,;.:()[]<>=".contains(letter));
+        words.filter(|word| word.starts_with("--") && word.len() > 2)
+    }
+
+    fn check_help(command: &mut clap::Command, path: &str) {
+        let help = command.render_long_help().to_string();
+        let known: Vec<_> = command
+            .get_arguments()
+            .filter_map(|argument| argument.get_long().map(|name| format!("--{name}")))
+            .collect();
+        for option in named(&help) {
+            let is_there =
+                option == "--help" || option == "--version" || known.iter().any(|it| it == option);
+            assert!(
+                is_there,
+                "the help of {path} names {option}, which it does not have"
+            );
+        }
+        for sub in command.get_subcommands_mut() {
+            let path = format!("{path} {}", sub.get_name());
+            check_help(sub, &path);
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_command_names_no_option_that_it_does_not_have() {
+        let mut all = Arguments::command();
+        all.build();
+        check_help(&mut all, "steadfast");
+    }
+}

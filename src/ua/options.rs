@@ -74,7 +74,7 @@ pub struct Who {
     /// Where another name is; may be given several times
     #[arg(long, value_name = "NAME=ADDRESS[:PORT]", value_parser = name)]
     resolve: Vec<(String, SocketAddr)>,
-    /// What to speak where a URI does not say
+    /// What to speak where a URI does not say; TLS needs --ca
     #[arg(long, value_enum, default_value_t = Speaks::Udp)]
     transport: Speaks,
     /// The certificates of those whose signature is believed, with TLS (PEM)
@@ -101,7 +101,7 @@ pub enum Speaks {
     Udp,
     /// TCP
     Tcp,
-    /// TLS over TCP; needs --ca
+    /// TLS over TCP
     Tls,
 }
 
