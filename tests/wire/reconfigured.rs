@@ -10,6 +10,8 @@ use steadfast::id::Transport;
 use steadfast::time::Duration;
 use steadfast::trust::Strangers;
 
+mod peers;
+
 const JOE: &str = "127.0.0.1:5070";
 const ANN: &str = "127.0.0.1:5080";
 const BOB: &str = "127.0.0.1:5090";
