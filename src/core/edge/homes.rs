@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Hop, NextHop};
 use crate::id::Transport;
+use crate::limits;
 use crate::locate::LookupId;
 use crate::proxy::{Net, Plan, Step, Target};
 use crate::send::{self, Clear, End, HostRule, KeepaliveRole, Ports};
@@ -18,6 +19,9 @@ pub(super) struct Homes {
     located: Vec<(Transport, SocketAddr)>,
     /// Their addresses before the last update.
     before: Vec<(Transport, SocketAddr)>,
+    /// The addresses of the homes before these, which are still homes until the DNS has
+    /// answered for every name.
+    former: Vec<(Transport, SocketAddr)>,
     /// How they are recognised without TLS.
     rules: Vec<HostRule>,
     /// The first of their core ports.
@@ -44,6 +48,7 @@ impl Homes {
             list: list(settings),
             located: Vec::new(),
             before: Vec::new(),
+            former: Vec::new(),
             rules: Vec::new(),
             core_port,
             any_without_tls: false,
@@ -51,13 +56,18 @@ impl Homes {
         }
     }
 
-    /// Takes other homes instead, whose addresses `refresh` finds.
+    /// Takes other homes instead, whose addresses `refresh` finds: the same machine may have
+    /// got a name, which the DNS has not answered for, and calls run by it.
     pub(super) fn replace(&mut self, settings: &[NextHop], core_port: u16) {
         self.list = list(settings);
+        // Those of before the last change are among them if they still count. They are the last.
+        self.former.clone_from(&self.located);
+        self.former.truncate(limits::FORMER_HOMES_MAX);
         self.core_port = core_port;
     }
 
     /// Has the DNS asked again for names whose answers end, before a request needs them.
+    /// `update_addresses` takes over what it has said.
     pub(super) fn refresh(&mut self, step: &mut Step<'_>) {
         for home in &mut self.list {
             if let Home::Named { text, uri, name } = home {
@@ -71,7 +81,6 @@ impl Homes {
                 }
             }
         }
-        self.update_addresses(step);
     }
 
     /// Takes over the addresses that the names have by now, and watches those over UDP.
@@ -94,6 +103,14 @@ impl Homes {
                     self.located
                         .extend(servers.map(|server| (server.transport, server.addr)));
                 }
+            }
+        }
+        if self.are_known {
+            self.former.clear();
+        }
+        for former in &self.former {
+            if !self.located.contains(former) {
+                self.located.push(*former);
             }
         }
         let ips = self.located.iter().map(|(_, addr)| addr.ip());
@@ -151,6 +168,11 @@ impl Homes {
     /// what another one relays.
     pub(super) const fn any_without_tls(&self) -> bool {
         self.any_without_tls
+    }
+
+    /// Whether homes of earlier settings still count, since the DNS has yet to answer.
+    pub(super) const fn have_former(&self) -> bool {
+        !self.former.is_empty()
     }
 
     /// Whether a connection may be a home's, before it has shown a certificate.

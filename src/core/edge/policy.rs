@@ -172,7 +172,7 @@ impl Upkeep for Edge {
     /// Resolves the homes and begins keep-alives with the other edges: which of them are up is
     /// to be known before a request has to be relayed.
     fn on_start(&mut self, step: &mut Step<'_>) {
-        self.homes.refresh(step);
+        self.refresh_homes(step);
         self.watch_members(step);
     }
 
@@ -215,7 +215,7 @@ impl Upkeep for Edge {
     }
 
     fn on_dns_answer(&mut self, step: &mut Step<'_>) {
-        self.homes.update_addresses(step);
+        self.update_homes(step);
     }
 
     fn run_deferred(&mut self, step: &mut Step<'_>) {
@@ -223,7 +223,7 @@ impl Upkeep for Edge {
     }
 
     fn sweep(&mut self, step: &mut Step<'_>) {
-        self.homes.refresh(step);
+        self.refresh_homes(step);
         self.stick.expire(step.now, SWEEP);
         let budget = |len: usize| SWEEP.max(len / 64);
         self.flow_bindings

@@ -6,7 +6,8 @@
 //! is a stranger to everything but its dialogs. What belongs to a node alone ends with its
 //! place in the configuration: keep-alives over UDP, its circuit, and what is bound to its flows.
 //! Over a connection keep-alives go on while there is one: calls may ring over it, and the far
-//! side, which goes by its own configuration, would give it up.
+//! side, which goes by its own configuration, would give it up. Homes that make room for others
+//! which the DNS has not answered for stay homes until it has: they may be the same.
 //!
 //! Not here: what follows from sockets (`listen`, `core` and their like), which stays as it
 //! was until the next start, and who decides that (the shell).
@@ -19,10 +20,20 @@ use crate::id::{Flow, Transport};
 use crate::proxy::{Net, Step};
 use crate::send::{Hop, KeepaliveRole};
 
+/// What an edge has of the homes and of the other edges.
+struct Peers {
+    /// Flows over UDP that are watched.
+    watched: Vec<Flow>,
+    /// Flows that URIs stick to.
+    bound: Vec<Flow>,
+    /// Destinations whose circuits are open.
+    failed: Vec<(Transport, SocketAddr)>,
+}
+
 impl Edge {
     /// Takes over these settings.
     pub(crate) fn reconfigure(&mut self, step: &mut Step<'_>, settings: &Settings) {
-        let failed = self.failed_peers(step.net);
+        let peers = self.peers(step.net);
         self.renumber(&settings.members);
         let homes_differ =
             self.settings.home != settings.home || self.settings.core_port != settings.core_port;
@@ -32,9 +43,10 @@ impl Edge {
         self.derive(settings);
         self.settings = settings.clone();
         self.homes.refresh(step);
+        self.homes.update_addresses(step);
         self.watch_members(step);
         self.arm_pings(step);
-        self.let_go_of_former_peers(step, &failed);
+        self.let_go_of_former_peers(step, peers);
     }
 
     /// Begins keep-alives with the other edges; with those it has begun with already they go on.
@@ -61,33 +73,63 @@ impl Edge {
         }
     }
 
-    /// The homes and edges whose circuits are open.
-    fn failed_peers(&self, net: &Net) -> Vec<(Transport, SocketAddr)> {
+    /// Takes over what the DNS says of the homes, and has it asked again in time.
+    pub(super) fn refresh_homes(&mut self, step: &mut Step<'_>) {
+        self.homes.refresh(step);
+        self.update_homes(step);
+    }
+
+    /// Takes over what the DNS has said of the homes. If that is the end of those of earlier
+    /// settings, they are let go of.
+    pub(super) fn update_homes(&mut self, step: &mut Step<'_>) {
+        let peers = self.homes.have_former().then(|| self.peers(step.net));
+        self.homes.update_addresses(step);
+        if let Some(peers) = peers {
+            self.let_go_of_former_peers(step, peers);
+        }
+    }
+
+    /// What it has of those who are homes and edges by now.
+    fn peers(&self, net: &Net) -> Peers {
+        let mut watched = net.liveness.peers.flows();
+        // Over a connection keep-alives go on while there is one.
+        watched.retain(|flow| matches!(flow, Flow::Udp { .. }) && self.is_at_peer(net, *flow));
+        let mut bound = self.stick.held_flows();
+        bound.retain(|flow| self.origin(net, *flow).is_ours());
         let failed = net.liveness.health.destinations();
-        let is_peer = |(_, addr): &(_, SocketAddr)| self.origin_at(addr.ip()).is_ours();
-        failed.filter(is_peer).collect()
+        let failed = failed.filter(|&(_, addr)| self.origin_at(addr.ip()).is_ours());
+        Peers {
+            watched,
+            bound,
+            failed: failed.collect(),
+        }
     }
 
     /// Ends the keep-alives, bindings and circuits of who is neither a home nor an edge by now.
-    fn let_go_of_former_peers(&mut self, step: &mut Step<'_>, failed: &[(Transport, SocketAddr)]) {
-        for flow in step.net.liveness.peers.flows() {
-            if let Flow::Udp { peer, .. } = flow
-                && !self.origin_at(peer.ip()).is_ours()
-                && !self.origin(step.net, flow).is_ours()
-            {
+    fn let_go_of_former_peers(&mut self, step: &mut Step<'_>, peers: Peers) {
+        for flow in peers.watched {
+            if !self.is_at_peer(step.net, flow) {
                 step.net.liveness.peers.forget(flow);
             }
         }
-        for flow in self.stick.held_flows() {
+        for flow in peers.bound {
+            // A connection that is lost may still come back.
             let addr = step.net.flows.peer(flow);
             if addr.is_some() && !self.origin(step.net, flow).is_ours() {
                 self.stick.forget(flow);
             }
         }
-        for &(transport, addr) in failed {
+        for (transport, addr) in peers.failed {
             if !self.origin_at(addr.ip()).is_ours() {
                 step.net.liveness.health.forget(transport, addr);
             }
         }
+    }
+
+    /// Whether a flow leads to where a home or an edge is.
+    fn is_at_peer(&self, net: &Net, flow: Flow) -> bool {
+        let addr = net.flows.peer(flow);
+        addr.is_some_and(|addr| self.origin_at(addr.ip()).is_ours())
+            || self.origin(net, flow).is_ours()
     }
 }

@@ -11,6 +11,9 @@ pub(crate) const DESTINATION_DOWN_MAX: Duration = Duration::from_secs(60);
 /// Most destinations remembered as failed. At the bound the oldest is
 /// forgotten, and tried again the sooner.
 pub(crate) const DESTINATIONS_OPEN_MAX: usize = 64;
+/// Addresses of former homes that an edge still takes for homes while the DNS has not answered
+/// for the names of those that came instead. Beyond that the longest gone are strangers.
+pub(crate) const FORMER_HOMES_MAX: usize = 64;
 /// Pause between two keep-alives on a flow between elements of the cluster:
 /// a dead one is to be known in seconds (K-3).
 pub const PEER_PING: Duration = Duration::from_secs(1);

@@ -1,5 +1,7 @@
 //! Who is a peer by the settings that were taken over, and who was none before either.
 
+use super::super::locating::invite;
+use super::super::names::Answers;
 use super::super::peer::{CORE, FAR, answer, expect, request, status};
 use super::*;
 use steadfast::limits;
@@ -39,4 +41,47 @@ fn a_neighbour_of_the_home_that_is_no_edge_keeps_its_connection() {
     info(&mut world, "fewer");
     world.pass(limits::FLOW_SILENCE_MAX + Duration::from_secs(30));
     assert!(world.is_connected(FAR, HOME));
+}
+
+#[test]
+fn a_home_that_gets_a_name_is_believed_until_the_dns_has_answered() {
+    const ZONE: &str = "home.example.com 60 A 127.0.0.10";
+    const MOVED: &str = "home.example.com 60 A 127.0.0.20";
+    for first in [Answers::Held, Answers::Failed] {
+        for (zone, stays) in [(ZONE, true), (MOVED, false)] {
+            let mut world = World::lab(Tokens::Sealed);
+            let mut ann = Phone::new("ann", ANN, true);
+            ann.register(&mut world, EDGES[1]);
+            let mut number = 0;
+            let mut is_believed = |world: &mut World| {
+                world.forget();
+                number += 1;
+                let call = invite(&format!("n{number}"));
+                let call = call.replace("bob@far.example.net", "ann@example.com");
+                world.send(CORE, HOME, &call);
+                let is_believed = world.has(ANN);
+                world.pass(Duration::from_secs(40));
+                is_believed
+            };
+            let pings = |world: &mut World| {
+                let before = world.counter(EDGES[1], "peer_pings");
+                world.pass(Duration::from_secs(10));
+                world.counter(EDGES[1], "peer_pings") - before
+            };
+            assert!(is_believed(&mut world));
+            let before = pings(&mut world);
+            world.names.answers = first;
+            change_edges(&mut world, |edge| {
+                edge.home = vec![NextHop::Named("sip:home.example.com".to_owned())];
+            });
+            assert!(is_believed(&mut world), "{first:?}\n{}", world.ladder());
+            assert_eq!(pings(&mut world), before);
+            world.names.zone = zone.to_owned();
+            world.answer_names(Answers::AtOnce);
+            world.pass(Duration::from_secs(60));
+            assert_eq!(is_believed(&mut world), stays, "{zone}");
+            let saved = before - pings(&mut world);
+            assert_eq!(saved >= 9, !stays, "{saved} of {before}: {zone}");
+        }
+    }
 }
