@@ -109,7 +109,7 @@ impl Edge {
     fn let_go_of_former_peers(&mut self, step: &mut Step<'_>, peers: Peers) {
         for flow in peers.watched {
             if !self.is_at_peer(step.net, flow) {
-                step.net.liveness.peers.forget(flow);
+                step.net.release_peer(flow);
             }
         }
         for flow in peers.bound {

@@ -53,7 +53,7 @@ impl Home {
     fn let_go_of_former_edges(&mut self, step: &mut Step<'_>, edges: Edges) {
         for flow in edges.watched {
             if !self.is_at_edge(step.net, flow) {
-                step.net.liveness.peers.forget(flow);
+                step.net.release_peer(flow);
             }
         }
         let mut former = std::mem::take(&mut self.former_edges);

@@ -156,6 +156,18 @@ impl Response<'_> {
 }
 
 impl Net {
+    /// The peer of a flow is an element of the cluster no longer. What waits for it may still
+    /// find out that it is silent.
+    pub(crate) fn release_peer(&mut self, flow: Flow) {
+        let mut waiting = Vec::new();
+        self.txns.clients_on(flow, &mut waiting);
+        if waiting.is_empty() {
+            self.liveness.peers.forget(flow);
+        } else {
+            self.liveness.peers.release(flow);
+        }
+    }
+
     /// Something came over a flow.
     pub(crate) fn note_heard(&mut self, now: Instant, flow: Flow) {
         if self.liveness.peers.note_heard(now, flow)

@@ -85,3 +85,33 @@ fn a_home_that_gets_a_name_is_believed_until_the_dns_has_answered() {
         }
     }
 }
+
+#[test]
+fn a_request_to_a_home_that_is_taken_away_still_finds_it_dead() {
+    // T-10
+    let mut world = World::lab(Tokens::Sealed);
+    world.add_home(SECOND);
+    change_edges(&mut world, |edge| edge.home = vec![at(HOME), at(SECOND)]);
+    let (mut joe, mut ann) = (Phone::new("joe", JOE, true), Phone::new("ann", ANN, true));
+    joe.register(&mut world, EDGES[0]);
+    ann.register(&mut world, EDGES[1]);
+    world.kill(HOME);
+    world.forget();
+    let text = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+    joe.send(&mut world, EDGES[0], &text);
+    world.pass(Duration::from_millis(100));
+    assert_eq!(sent(&world, EDGES[0], SECOND), 0);
+    change_edges(&mut world, |edge| edge.home = vec![at(SECOND)]);
+    world.pass(limits::T1 - Duration::from_millis(101));
+    assert_eq!(sent(&world, EDGES[0], SECOND), 0);
+    world.pass(Duration::from_millis(2));
+    // The INVITE, which the other home refuses, and the ACK.
+    assert_eq!(sent(&world, EDGES[0], SECOND), 2, "{}", world.ladder());
+    assert_eq!((joe.status(&mut world), joe.status(&mut world)), (100, 480));
+    // What was not answered is over, and nobody asks any more.
+    world.pass(limits::T1_64 + limits::T1_64);
+    let before = world.counter(EDGES[0], "peer_pings");
+    world.pass(Duration::from_secs(10));
+    let others = 3 * 10 * u64::from(world.width);
+    assert!(world.counter(EDGES[0], "peer_pings") - before <= others);
+}

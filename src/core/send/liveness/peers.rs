@@ -310,6 +310,14 @@ impl Peers {
         }
     }
 
+    /// Asks the peer of a flow no more than requests that wait for it need: it is none of ours
+    /// any longer. Once nothing is heard or asked, it is forgotten.
+    pub(crate) fn release(&mut self, flow: Flow) {
+        if let Some(peer) = self.find(flow) {
+            peer.role = KeepaliveRole::None;
+        }
+    }
+
     /// Number of flows that are watched.
     #[must_use]
     pub const fn len(&self) -> usize {
