@@ -175,6 +175,11 @@ impl Homes {
         !self.former.is_empty()
     }
 
+    /// Whether this is the address of a home, with its port.
+    pub(super) fn is_at(&self, transport: Transport, addr: SocketAddr) -> bool {
+        self.located.contains(&(transport, addr))
+    }
+
     /// Whether a connection may be a home's, before it has shown a certificate.
     pub(super) fn may_be_home(&self, end: &End) -> bool {
         self.rules.iter().any(|rule| rule.comes_from(end))

@@ -17,8 +17,8 @@ use std::net::SocketAddr;
 use super::state::Edge;
 use super::{Member, Settings};
 use crate::id::{Flow, Transport};
-use crate::proxy::{Net, Step};
-use crate::send::{Hop, KeepaliveRole};
+use crate::proxy::{Net, Step, Trust};
+use crate::send::{End, Hop, KeepaliveRole};
 
 /// What an edge has of the homes and of the other edges.
 struct Peers {
@@ -97,7 +97,7 @@ impl Edge {
         let mut bound = self.stick.held_flows();
         bound.retain(|flow| self.origin(net, *flow).is_ours());
         let failed = net.liveness.health.destinations();
-        let failed = failed.filter(|&(_, addr)| self.origin_at(addr.ip()).is_ours());
+        let failed = failed.filter(|&(transport, addr)| self.has_peer(transport, addr));
         Peers {
             watched,
             bound,
@@ -120,7 +120,7 @@ impl Edge {
             }
         }
         for (transport, addr) in peers.failed {
-            if !self.origin_at(addr.ip()).is_ours() {
+            if !self.has_peer(transport, addr) {
                 step.net.liveness.health.forget(transport, addr);
             }
         }
@@ -128,8 +128,17 @@ impl Edge {
 
     /// Whether a flow leads to where a home or an edge is.
     fn is_at_peer(&self, net: &Net, flow: Flow) -> bool {
-        let addr = net.flows.peer(flow);
-        addr.is_some_and(|addr| self.origin_at(addr.ip()).is_ours())
+        let end = net.flows.end(flow);
+        end.is_some_and(|end| self.has_peer(end.transport, end.addr))
             || self.origin(net, flow).is_ours()
+    }
+
+    /// Whether a home or another edge is reached at an address, or sends from there. Several may
+    /// share one, so the port counts.
+    fn has_peer(&self, transport: Transport, addr: SocketAddr) -> bool {
+        let is_member = |member: &Member| member.peer_addrs(transport).any(|own| own == addr);
+        self.may_be_cluster_node(&End::new(transport, addr))
+            || self.homes.is_at(transport, addr)
+            || self.other_members().any(is_member)
     }
 }

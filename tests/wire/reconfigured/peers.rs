@@ -6,6 +6,14 @@ use super::super::peer::{CORE, FAR, answer, expect, request, status};
 use super::*;
 use steadfast::limits;
 
+/// Answers to keep-alives from exactly this address within four seconds.
+fn answers(world: &mut World, from: &str) -> usize {
+    world.forget();
+    world.pass(Duration::from_secs(4));
+    let trace = world.trace.iter();
+    trace.filter(|seen| seen.from.to_string() == from).count()
+}
+
 #[test]
 fn a_neighbour_of_the_home_that_is_no_edge_keeps_its_connection() {
     // S-11, S-27: a trunk that names itself by an address which leads nowhere.
@@ -114,4 +122,32 @@ fn a_request_to_a_home_that_is_taken_away_still_finds_it_dead() {
     world.pass(Duration::from_secs(10));
     let others = 3 * 10 * u64::from(world.width);
     assert!(world.counter(EDGES[0], "peer_pings") - before <= others);
+}
+
+#[test]
+fn of_two_edges_at_one_address_the_one_that_is_gone_is_asked_no_more() {
+    const STAYS: &str = "127.0.0.14:5060";
+    const GOES: &str = "127.0.0.14:5062";
+    let member = |name: &str, udp| Member {
+        udp,
+        core_port: CORE_PORT,
+        ..Member::at(name, "127.0.0.14".parse().unwrap())
+    };
+    let mut world = World::lab(Tokens::Clear);
+    let four = 4 * usize::from(world.width);
+    world.reconfigure_edge(EDGES[0], |edge| {
+        edge.members
+            .extend([member("e4", 5060), member("e5", 5062)]);
+    });
+    assert_eq!(answers(&mut world, STAYS), four);
+    assert_eq!(answers(&mut world, GOES), four);
+    world.reconfigure_edge(EDGES[0], |edge| {
+        edge.members.pop();
+    });
+    assert_eq!(answers(&mut world, GOES), 0);
+    assert_eq!(answers(&mut world, STAYS), four);
+    // The other one has another port from now on.
+    world.reconfigure_edge(EDGES[0], |edge| edge.members[3].udp = 5062);
+    assert_eq!(answers(&mut world, GOES), four);
+    assert_eq!(answers(&mut world, STAYS), 0);
 }
