@@ -34,6 +34,7 @@ use std::thread::JoinHandle;
 use nix::sys::signal::{SigSet, Signal};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::sleep;
 
 pub use admin::{AdminFault, AdminSockets, check as check_admin};
 pub use certificates::{Certificates, ShownCertificates};
@@ -198,7 +199,20 @@ async fn handle_signals(shards: &[Orders], told: &Notify, drains: &AtomicBool) -
         if matches!(order, Order::Drain) {
             drains.store(true, Ordering::Release);
         }
-        shards.iter().for_each(|shard| shard.give(order.clone()));
+        give_all(shards, &order).await;
+    }
+}
+
+/// Gives each shard an order that none may miss, also one whose inbox is full. Nobody waits for
+/// one that is behind: the others get it at once.
+async fn give_all(shards: &[Orders], order: &Order) {
+    let mut left: Vec<_> = shards.iter().collect();
+    loop {
+        left.retain(|shard| !shard.offer(order.clone()));
+        if left.is_empty() {
+            return;
+        }
+        sleep(limits::INBOX_PAUSE).await;
     }
 }
 

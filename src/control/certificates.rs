@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use super::give_all;
 use super::stamp::{Stamp, stamp};
 use crate::io::tls::{BadFile, Settings, Standing, Tls, Validity};
 use crate::io::{Order, Orders};
@@ -101,16 +102,16 @@ impl Certificates {
 
     /// Hands new certificates to the shards where a file has changed since they were read, and
     /// says what an operator is to know of those that there are.
-    pub(super) fn look(&mut self, shards: &[Orders]) {
+    pub(super) async fn look(&mut self, shards: &[Orders]) {
         self.say();
         if stamps(&self.settings) != self.seen {
-            self.read_again(shards);
+            self.read_again(shards).await;
         }
     }
 
     /// Reads them again and hands them to the shards. What cannot be used is logged once, and
     /// the certificates before it stay.
-    pub(super) fn read_again(&mut self, shards: &[Orders]) {
+    pub(super) async fn read_again(&mut self, shards: &[Orders]) {
         self.seen = stamps(&self.settings);
         let order = match self.load() {
             Ok(tls) => {
@@ -122,7 +123,7 @@ impl Certificates {
                 Order::TlsRefused
             }
         };
-        shards.iter().for_each(|shard| shard.give(order.clone()));
+        give_all(shards, &order).await;
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::certificates::{Certificates, ShownCertificates};
+use super::give_all;
 use super::name_server::Served;
 use super::stamp::{Stamp, stamp};
 use super::subscribers::ListFile;
@@ -141,14 +142,15 @@ pub(super) async fn serve(
         tokio::select! {
             () = sleep(limits::FILE_WATCH) => {
                 if let Some(certificates) = &mut running.certificates {
-                    certificates.look(&told.shards);
+                    certificates.look(&told.shards).await;
                 }
                 if let Some(list) = &mut running.subscribers {
-                    list.look(&told.shards);
+                    list.look(&told.shards).await;
                 }
                 // An editor empties a file before it writes it.
                 let found = stamps(&running);
-                let is_settled = found == last;
+                let list = running.subscribers.as_ref();
+                let is_settled = found == last && list.is_none_or(ListFile::is_settled);
                 last = found;
                 if running.config.watch && last != seen && is_settled {
                     running = take_over(running, &told).await.0;
@@ -158,16 +160,21 @@ pub(super) async fn serve(
             }
             () = hangup.notified() => {
                 if let Some(certificates) = &mut running.certificates {
-                    certificates.read_again(&told.shards);
+                    certificates.read_again(&told.shards).await;
                 }
                 if let Some(list) = &mut running.subscribers {
-                    list.read_again(&told.shards);
+                    list.read_again(&told.shards).await;
                 }
                 let found = stamps(&running);
                 running = take_over(running, &told).await.0;
                 seen = known(&running, &found);
             }
             Some(request) = requests.recv() => {
+                if let Some(list) = &running.subscribers
+                    && timeout(limits::RELOAD_MAX / 2, list.settle()).await.is_err()
+                {
+                    tracing::warn!("the list of subscribers changes all the time");
+                }
                 let found = stamps(&running);
                 let (next, result) = take_over(running, &told).await;
                 running = next;
@@ -189,9 +196,7 @@ async fn take_over(running: Running, told: &Told) -> (Running, Result<Vec<String
         }
         Err(why) => {
             tracing::error!("{why}; the configuration before it stays");
-            told.shards
-                .iter()
-                .for_each(|shard| shard.give(Order::ReloadRefused));
+            give_all(&told.shards, &Order::ReloadRefused).await;
             told.status.change(|status| {
                 status.refusals += 1;
                 status.refused = Some((Instant::now(), why.clone()));
@@ -205,7 +210,7 @@ async fn take_over(running: Running, told: &Told) -> (Running, Result<Vec<String
 struct Next {
     change: Change,
     certificates: Option<(Certificates, Arc<Tls>)>,
-    /// The list of another file.
+    /// The list, where the file is another or says something else.
     subscribers: Option<(ListFile, Arc<Subscribers>, Revoked)>,
 }
 
@@ -232,7 +237,7 @@ fn read(running: &Running) -> Result<Next, String> {
             let (list, file) = ListFile::open(home.subscribers.clone(), &home.settings.algorithms)
                 .map_err(|fault| fault.to_string())?;
             let revoked = before.revoked_by(&list);
-            Some((file, list, revoked))
+            Some((file.in_the_place_of(before), list, revoked))
         }
         (Role::Home(_) | Role::Edge(_), _) => None,
     };
@@ -330,17 +335,9 @@ fn configuration(config: &Config) -> Configuration {
 /// over after `limits::ANSWER_MAX`.
 async fn tell_shards(shards: &[Orders], settings: &Arc<NewSettings>) -> usize {
     let (done, mut answers) = mpsc::channel(shards.len().max(1));
-    for shard in shards {
-        let order = Order::Settings {
-            settings: Arc::clone(settings),
-            done: done.clone(),
-        };
-        // Without an end: half of the node would go by other settings than the rest.
-        while !shard.offer(order.clone()) {
-            sleep(limits::INBOX_PAUSE).await;
-        }
-    }
-    drop(done);
+    let settings = Arc::clone(settings);
+    // Without an end: half of the node would go by other settings than the rest.
+    give_all(shards, &Order::Settings { settings, done }).await;
     let mut behind = shards.len();
     while behind > 0
         && let Ok(Some(())) = timeout(limits::ANSWER_MAX, answers.recv()).await

@@ -51,6 +51,8 @@ steadfast_core::counters! {
     reloads,
     /// Times that it could not be.
     reloads_refused,
+    /// Times that a changed file of subscribers could not be used.
+    subscribers_reloads_refused,
     /// Times that changed certificates were taken up.
     tls_reloads,
     /// Times that changed certificates could not be used.

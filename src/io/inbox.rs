@@ -35,6 +35,8 @@ pub enum Order {
         /// Told when the shard goes by them.
         done: mpsc::Sender<()>,
     },
+    /// The file of the subscribers changed and cannot be used: to be counted.
+    SubscribersRefused,
     /// A configuration could not be taken over: to be counted.
     ReloadRefused,
     /// New connections use these certificates.
@@ -73,7 +75,7 @@ pub struct NewSettings {
     pub configuration: Configuration,
     /// What new connections use, on a node that speaks TLS.
     pub tls: Option<Arc<Tls>>,
-    /// The subscribers, where they are in another file, and whom it revokes.
+    /// The subscribers, where they are others, and whom that revokes.
     pub subscribers: Option<(Arc<home::Subscribers>, home::Revoked)>,
 }
 
@@ -129,12 +131,12 @@ pub struct Orders {
 }
 
 /// The shard's end.
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     receiver: Receiver<Order>,
     bell: Bell,
 }
 
-pub(super) fn inbox() -> io::Result<(Orders, Inbox)> {
+pub(crate) fn inbox() -> io::Result<(Orders, Inbox)> {
     let (sender, receiver) = sync_channel(limits::INBOX_MAX);
     let bell = Bell::new()?;
     Ok((
@@ -174,7 +176,7 @@ impl Orders {
 
 impl Inbox {
     /// The next order, if there is one.
-    pub(super) fn next(&self) -> Option<Order> {
+    pub(crate) fn next(&self) -> Option<Order> {
         self.receiver.try_recv().ok()
     }
 }

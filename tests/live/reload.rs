@@ -26,6 +26,30 @@ fn a_hang_up_has_the_files_read_again_and_ends_nobody() {
     assert!(lab.page("e1", "/healthz").ends_with("shards answer\n"));
 }
 
+#[test]
+fn a_list_that_cannot_be_used_keeps_the_configuration_from_being_taken_over() {
+    let lab = Lab::start("reload-list");
+    let users = lab.path("lab/users.txt");
+    let text = std::fs::read_to_string(&users).expect("the lab wrote it");
+    // Before it is noticed, and after.
+    for refusals in 1..=2 {
+        write(&users, &format!("{text}x\n"));
+        let (code, said) = tell(&lab, "reload", "home");
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.starts_with("steadfast: the subscribers in "), "{said}");
+        let page = lab.page("home", "/metrics");
+        assert_eq!(metric(&page, "steadfast_reloads_refused_total"), refusals);
+        lab.log_until("home", |log| log.contains("; the list before it stays"));
+    }
+    // The right one is taken over with the rest.
+    write(&users, &format!("{text}new example.com password=secret\n"));
+    assert_eq!(tell(&lab, "reload", "home").0, Some(0));
+    lab.until_known("new");
+    let page = lab.page("home", "/metrics");
+    assert_eq!(metric(&page, "steadfast_reloads_total"), 1);
+    assert!(metric(&page, "steadfast_subscribers_reloads_refused_total") > 0);
+}
+
 /// How long a node may take to notice that its file has changed.
 const TOLD_MAX: Duration = Duration::from_secs(5);
 /// From one change to the next.

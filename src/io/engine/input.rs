@@ -56,6 +56,7 @@ impl Engine {
                     let input = Input::Subscribers { list, revoked };
                     self.shard.handle(self.now, input);
                 }
+                Order::SubscribersRefused => self.counters.subscribers_reloads_refused += 1,
                 Order::Settings { settings, done } => {
                     self.take_over(&settings);
                     // Nobody waits for it any more.
