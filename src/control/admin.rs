@@ -26,7 +26,7 @@ use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ pub enum AdminFault {
 /// The sockets that questions come in by.
 #[derive(Debug, Default)]
 pub struct AdminSockets {
-    control: Option<(UnixListener, PathBuf)>,
+    control: Option<(UnixListener, SocketFile)>,
     metrics: Option<std::net::TcpListener>,
 }
 
@@ -85,8 +85,7 @@ impl AdminSockets {
     /// What keeps one from being opened.
     pub fn open(control: Option<&Path>, metrics: Option<SocketAddr>) -> Result<Self, AdminFault> {
         let control = control.map(|path| {
-            let opened = open_socket(path).map(|socket| (socket, path.to_owned()));
-            opened.map_err(|why| AdminFault::Control {
+            open_socket(path).map_err(|why| AdminFault::Control {
                 path: path.to_owned(),
                 why,
             })
@@ -161,26 +160,71 @@ fn look(path: &Path) -> io::Result<Found> {
     Err(io::Error::new(io::ErrorKind::AlreadyExists, why))
 }
 
-/// An error where another node listens on a socket.
+/// An error unless it is sure that nobody listens on a socket.
 fn free(path: &Path) -> io::Result<()> {
-    if UnixStream::connect(path).is_ok() {
-        let why = "another node answers there; end it, or name another path";
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
+    match UnixStream::connect(path) {
+        Ok(_) => {
+            let why = "another node answers there; end it, or name another path";
+            Err(io::Error::new(io::ErrorKind::AddrInUse, why))
+        }
+        Err(error) => is_left_behind(&error),
     }
-    Ok(())
 }
 
-impl Drop for AdminSockets {
+/// Whether what kept us from a socket says that nobody listens there any more. Whoever may not
+/// connect, or finds a node with too many callers, does not know.
+fn is_left_behind(error: &io::Error) -> io::Result<()> {
+    let is_sure = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+    );
+    if is_sure {
+        return Ok(());
+    }
+    let why = format!(
+        "a socket is there, and whether a node listens on it cannot be told ({error}): move it \
+         away, or name another path"
+    );
+    Err(io::Error::new(error.kind(), why))
+}
+
+/// The file of our own control socket, which goes with the node.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    /// The device and the number of the file there.
+    id: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            id: id_of(path)?,
+        })
+    }
+}
+
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Some((_, path)) = &self.control
-            && let Err(error) = std::fs::remove_file(path)
-        {
+        // What has taken its place meanwhile is somebody's: a new node's, for one.
+        let removed = match id_of(&self.path) {
+            Ok(id) if id == self.id => std::fs::remove_file(&self.path),
+            Ok(_) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
             tracing::debug!(%error, "the control socket is gone already");
         }
     }
 }
 
-fn open_socket(path: &Path) -> io::Result<UnixListener> {
+fn id_of(path: &Path) -> io::Result<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+fn open_socket(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     if let Found::Socket = look(path)? {
         free(path)?;
         std::fs::remove_file(path)?;
@@ -188,11 +232,12 @@ fn open_socket(path: &Path) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     let socket = Socket::from(private::keep_socket(socket.into())?);
     socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile::of(path)?;
     socket.listen(limits::CONTROL_BACKLOG)?;
     socket.set_nonblocking(true)?;
     // What a file system makes of a mode is its own affair.
     std::fs::set_permissions(path, Permissions::from_mode(private::FILE))?;
-    Ok(UnixListener::from(OwnedFd::from(socket)))
+    Ok((UnixListener::from(OwnedFd::from(socket)), file))
 }
 
 /// The node that is asked.
@@ -450,6 +495,42 @@ mod tests {
         assert!(taken.contains("another node answers there"), "{taken}");
         drop(admin_sockets);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_took_the_place_of_our_socket_stays() {
+        let path = std::env::temp_dir().join(format!("steadfast-place-{}", std::process::id()));
+        let first = AdminSockets::open(Some(&path), None).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let second = AdminSockets::open(Some(&path), None).unwrap();
+        drop(first);
+        assert!(UnixStream::connect(&path).is_ok(), "the new node's");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        drop(second);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_socket_that_nobody_can_tell_the_state_of_stays() {
+        let path = std::env::temp_dir().join(format!("steadfast-busy-{}", std::process::id()));
+        // Not one that we can connect to, and somebody is there all the same.
+        let other = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        for fault in [
+            AdminSockets::open(Some(&path), None).unwrap_err(),
+            check(Some(&path), None, true).unwrap_err(),
+        ] {
+            let fault = fault.to_string();
+            assert!(fault.contains("a socket is there, and whether"), "{fault}");
+        }
+        assert!(path.exists());
+        drop(other);
+        std::fs::remove_file(&path).unwrap();
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        is_left_behind(&denied).unwrap_err();
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        is_left_behind(&refused).unwrap();
     }
 
     #[test]
