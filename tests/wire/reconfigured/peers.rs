@@ -151,3 +151,27 @@ fn of_two_edges_at_one_address_the_one_that_is_gone_is_asked_no_more() {
     assert_eq!(answers(&mut world, GOES), four);
     assert_eq!(answers(&mut world, STAYS), 0);
 }
+
+#[test]
+fn a_home_waits_no_more_for_the_keepalives_of_an_edge_beside_another_one() {
+    // K-1: it has promised them, and they end with its place on the list.
+    for (is_gone, silent) in [(false, 1), (true, 0)] {
+        let mut world = World::lab(Tokens::Clear);
+        let both = ["udp:127.0.0.14:5060", "udp:127.0.0.14:5062"].map(edge_peer);
+        world.reconfigure_home(HOME, |home| home.edge_peers.extend(both));
+        let from = "127.0.0.14:5062";
+        world.mute.push(from.parse().unwrap());
+        let text = request("OPTIONS", "sip:example.com", "keep", "");
+        let text = text.replace(&format!("{CORE};"), &format!("{from};keep;"));
+        world.send(from, HOME, &text);
+        let ok = world.receive(from).text;
+        assert!(ok.contains(";keep=1;"), "{ok}");
+        if is_gone {
+            world.reconfigure_home(HOME, |home| {
+                home.edge_peers.pop();
+            });
+        }
+        world.pass(Duration::from_secs(10));
+        assert_eq!(world.counter(HOME, "peers_silent"), silent);
+    }
+}
