@@ -59,10 +59,12 @@ const OWN: [&str; 8] = [
 ];
 
 /// The file, and what it said when the node was started.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Source {
     path: PathBuf,
     started: Table,
+    /// What it was given for want of a file of keys.
+    made_key: Option<[u8; 32]>,
     /// What the node goes by.
     applied: Table,
     /// Of the text that was read last and could be taken over.
@@ -93,6 +95,7 @@ pub fn open(path: &Path) -> Result<(Config, Source), Mistake> {
     let source = Source {
         path: path.to_owned(),
         started: table.clone(),
+        made_key: made_key(&config),
         applied: table,
         digest: digest(&text),
     };
@@ -153,7 +156,7 @@ impl Source {
                 ))
             })?;
         }
-        keep_made_keys(&mut config, running);
+        keep_made_key(&mut config, running, self.made_key);
         if config.covered != running.covered {
             pending.push(called("edge", "covers"));
             config.covered.clone_from(&running.covered);
@@ -165,6 +168,7 @@ impl Source {
             source: Self {
                 path: self.path.clone(),
                 started: self.started.clone(),
+                made_key: self.made_key,
                 digest: digest(&text),
                 applied,
             },
@@ -300,21 +304,46 @@ fn own_entry_mut<'a>(file: &'a mut Table, started: &Table) -> Option<&'a mut Tab
     entries.find(|entry| entry.get("name") == Some(name))
 }
 
-/// Keys that no file says are those of the node for as long as it runs.
-fn keep_made_keys(config: &mut Config, running: &Config) {
-    match (&mut config.role, &running.role) {
-        (Role::Edge(edge), Role::Edge(before)) if edge.token_keys.is_empty() => {
-            edge.flow_key = before.flow_key;
-            edge.older_flow_keys.clone_from(&before.older_flow_keys);
+/// The key that a configuration without a file of keys was given, which no file says.
+fn made_key(config: &Config) -> Option<[u8; 32]> {
+    match &config.role {
+        Role::Edge(edge) => edge.token_keys.is_empty().then_some(edge.flow_key),
+        Role::Home(home) => home.has_made_key.then_some(home.settings.nonce_key),
+    }
+}
+
+/// The key that a node made at its start is its own for as long as it runs: it writes until a
+/// file says another one, and is read from then on. No operator could list it there.
+fn keep_made_key(config: &mut Config, running: &Config, made: Option<[u8; 32]>) {
+    let is_made = made_key(config).is_some();
+    let (key, older) = keys_mut(&mut config.role);
+    if is_made {
+        let (before, older_before) = keys_of(&running.role);
+        *key = *before;
+        older.clone_from(older_before);
+    } else if let Some(made) = made
+        && *key != made
+        && !older.contains(&made)
+    {
+        older.push(made);
+    }
+}
+
+/// The key of what phones keep, and those before it.
+fn keys_of(role: &Role) -> (&[u8; 32], &Vec<[u8; 32]>) {
+    match role {
+        Role::Edge(edge) => (&edge.flow_key, &edge.older_flow_keys),
+        Role::Home(home) => (&home.settings.nonce_key, &home.settings.older_nonce_keys),
+    }
+}
+
+fn keys_mut(role: &mut Role) -> (&mut [u8; 32], &mut Vec<[u8; 32]>) {
+    match role {
+        Role::Edge(edge) => (&mut edge.flow_key, &mut edge.older_flow_keys),
+        Role::Home(home) => {
+            let settings = &mut home.settings;
+            (&mut settings.nonce_key, &mut settings.older_nonce_keys)
         }
-        (Role::Home(home), Role::Home(before)) if home.has_made_key => {
-            let (settings, before) = (&mut home.settings, &before.settings);
-            settings.nonce_key = before.nonce_key;
-            settings
-                .older_nonce_keys
-                .clone_from(&before.older_nonce_keys);
-        }
-        (Role::Edge(_) | Role::Home(_), _) => {}
     }
 }
 

@@ -268,6 +268,23 @@ fn keys_that_no_file_has_stay() {
     .unwrap();
     home.take_over(&format!("{text}nonce_key_file = \"k\"\n"));
     assert_eq!(nonce(&home), [0x11; 32]);
+    // What was made is still read, also after a further change.
+    let older = |running: &Running| match &running.config.role {
+        Role::Home(home) => home.settings.older_nonce_keys.clone(),
+        Role::Edge(edge) => edge.older_flow_keys.clone(),
+    };
+    assert_eq!(older(&home), [[0x22; 32], key]);
+    std::fs::write(home.folder.join("k"), "33".repeat(32)).unwrap();
+    home.take_over(&format!("{text}nonce_key_file = \"k\"\n"));
+    assert_eq!((nonce(&home), older(&home)), ([0x33; 32], vec![key]));
+    let made = edge_of(&running.config).flow_key;
+    std::fs::write(running.folder.join("k"), "11".repeat(64)).unwrap();
+    let keyed = format!("{HEAD}{EDGE}token_key_file = \"k\"\n");
+    for _ in 0..2 {
+        running.take_over(&keyed);
+        assert_ne!(edge_of(&running.config).flow_key, made);
+        assert_eq!(older(&running), [made]);
+    }
 }
 
 #[test]
