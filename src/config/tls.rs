@@ -125,10 +125,11 @@ fn not_of_edges(section: &Section<'_>, home: &home::Settings, tls: &Tls) -> Resu
     let cluster =
         Uri::of(edges).map(|uri| String::from_utf8_lossy(uri.host.of(edges)).into_owned());
     match cluster {
-        Ok(cluster) if tls.shows(&cluster) && !tls.shows(&home.domain) => {
+        // Each by itself: which of several is shown depends on who asks.
+        Ok(cluster) if tls.shows_without(&cluster, &home.domain) => {
             let text = format!(
-                "has a certificate for {cluster:?}, the edges' name, and none for {:?}: whoever shows \
-                 it is an edge, so the home needs one of its own",
+                "has a certificate for {cluster:?}, the edges' name, which is not for {:?}: whoever \
+                 shows it is an edge, so the home needs one of its own",
                 home.domain
             );
             Err(section.mistake("certs", &text))

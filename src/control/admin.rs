@@ -141,6 +141,8 @@ enum Found {
 
 /// What is there. Anything but a socket is somebody's, and is not ours to take away.
 fn look(path: &Path) -> io::Result<Found> {
+    // A path may be too long for a socket.
+    SockAddr::unix(path)?;
     let kind = match std::fs::symlink_metadata(path) {
         Ok(found) => found.file_type(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -567,6 +569,9 @@ mod tests {
             fault.ends_with("No such file or directory (os error 2)"),
             "{fault}"
         );
+        let long = folder.join("e".repeat(108));
+        let fault = check(Some(&long), None, false).unwrap_err().to_string();
+        assert!(fault.contains("SUN_LEN"), "{fault}");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -177,6 +177,16 @@ impl Tls {
             .any(|known| known.eq_ignore_ascii_case(name))
     }
 
+    /// Whether one of them is for `name` and not for `other` too.
+    #[must_use]
+    pub fn shows_without(&self, name: &str, other: &str) -> bool {
+        let is_for = |names: &[Box<str>], wanted: &str| {
+            names.iter().any(|known| known.eq_ignore_ascii_case(wanted))
+        };
+        let mut pairs = self.shown.0.iter();
+        pairs.any(|(names, _)| is_for(names, name) && !is_for(names, other))
+    }
+
     /// A session with a client at `ip`.
     ///
     /// # Errors

@@ -153,9 +153,28 @@ fn a_home_shows_its_own_certificate_and_not_the_edges() {
     assert_eq!(
         read().err().unwrap().to_string(),
         "home.toml, line 10: [tls] `certs` has a certificate for \"edge.example.com\", the edges' \
-         name, and none for \"example.com\": whoever shows it is an edge, so the home needs one of \
-         its own"
+         name, which is not for \"example.com\": whoever shows it is an edge, so the home needs one \
+         of its own"
     );
+    // One of its own beside it does not help: which is shown depends on who asks.
+    for end in ["pem", "key"] {
+        let edge = folder.join(format!("edge.{end}"));
+        std::fs::copy(edge, folder.join(format!("shared.{end}"))).unwrap();
+    }
+    certificate(&folder, &["example.com"]);
+    let [own, shared] =
+        ["edge", "shared"].map(|name| format!("{{ cert = \"{name}.pem\", key = \"{name}.key\" }}"));
+    for both in [format!("{own}, {shared}"), format!("{shared}, {own}")] {
+        let text = format!("{head}{HOME}{}", tls.replace(&own, &both));
+        let fault = parse("home.toml", &text, &folder)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            fault.contains("has a certificate for \"edge.example.com\""),
+            "{fault}"
+        );
+    }
     for names in [
         &["example.com"][..],
         &["h1.example.net"],
