@@ -8,6 +8,18 @@ use crate::edge::Member;
 use crate::id::Transport;
 use crate::limits;
 
+/// The keys of a member that say where it listens, and what others are told of that.
+pub(super) const ENDPOINT_KEYS: [&str; 8] = [
+    "address",
+    "addresses",
+    "advertised",
+    "core",
+    "udp",
+    "tcp",
+    "tls",
+    "core_port",
+];
+
 /// The members, of which this node, `own`, is one.
 pub(super) fn members(
     section: &Section<'_>,
@@ -66,19 +78,7 @@ pub(super) fn own<'a>(section: &Section<'a>, name: &str) -> Result<Option<Sectio
 }
 
 fn member(table: &Section<'_>, default_port: u16) -> Result<Member, Mistake> {
-    table.only(&[
-        "name",
-        "address",
-        "addresses",
-        "advertised",
-        "core",
-        "udp",
-        "tcp",
-        "tls",
-        "core_port",
-        "retire",
-        "site",
-    ])?;
+    table.only(&[&ENDPOINT_KEYS[..], &["name", "retire", "site"]].concat())?;
     let want = "the member's name, such as \"e1\"";
     let name = table.parsed("name", want, names::node)?;
     let name = name.ok_or_else(|| table.missing("name", want))?;

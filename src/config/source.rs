@@ -13,6 +13,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
+use super::members::ENDPOINT_KEYS;
 use super::reader::Reader;
 use super::{Config, Mistake, Role, file_name, parse};
 use crate::uri::Uri;
@@ -45,19 +46,6 @@ const WAITING: [(&str, &[&str]); 4] = [
     ("home", &["domain", "name", "store", "durable"]),
     ("dns", &["listen"]),
 ];
-/// Those of the node's own entry in `members`: where it listens, and what others were told of
-/// that.
-const OWN: [&str; 8] = [
-    "address",
-    "addresses",
-    "advertised",
-    "core",
-    "udp",
-    "tcp",
-    "tls",
-    "core_port",
-];
-
 /// The file, and what it said when the node was started.
 #[derive(Clone)]
 pub struct Source {
@@ -218,7 +206,7 @@ impl Source {
         }
         if let Some(entry) = own_entry_mut(&mut held, &self.started) {
             let before = own_entry(&self.started);
-            for key in OWN {
+            for key in ENDPOINT_KEYS {
                 if hold(entry, key, before.and_then(|entry| entry.get(key))) {
                     pending.push(format!("[edge] `members`: `{key}`"));
                 }

@@ -38,14 +38,29 @@ fn change_edges(world: &mut World, change: impl Fn(&mut edge::Settings)) {
     }
 }
 
+/// joe calls ann, whose phone rings: both, and her INVITE.
+#[track_caller]
+fn ringing(world: &mut World) -> (Phone, Phone, String) {
+    let (mut joe, mut ann) = (Phone::new("joe", JOE, true), Phone::new("ann", ANN, true));
+    joe.register(world, EDGES[0]);
+    ann.register(world, EDGES[1]);
+    let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+    joe.send(world, EDGES[0], &invite);
+    assert_eq!(joe.status(world), 100);
+    let invite = ann.receive(world);
+    ann.answer(world, EDGES[1], &invite, 180, "Ringing");
+    assert_eq!(joe.status(world), 180);
+    (joe, ann, invite)
+}
+
 /// A request of ann's dialog comes to joe, who answers it.
 #[track_caller]
 fn ann_asks(Call { world, joe, ann }: &mut Call, (method, cseq): (&str, u32)) {
     ann.in_dialog(world, EDGES[1], method, cseq);
     let edge = world.last_to(JOE).from.to_string();
-    let asked = joe.receive(world);
-    assert!(asked.starts_with(&format!("{method} ")), "{asked}");
-    joe.answer(world, &edge, &asked, 200, "OK");
+    let request = joe.receive(world);
+    assert!(request.starts_with(&format!("{method} ")), "{request}");
+    joe.answer(world, &edge, &request, 200, "OK");
     assert_eq!(ann.status(world), 200);
 }
 
@@ -54,9 +69,9 @@ fn ann_asks(Call { world, joe, ann }: &mut Call, (method, cseq): (&str, u32)) {
 fn joe_asks(Call { world, joe, ann }: &mut Call, (method, cseq): (&str, u32)) {
     joe.in_dialog(world, EDGES[0], method, cseq);
     let edge = world.last_to(ANN).from.to_string();
-    let asked = ann.receive(world);
-    assert!(asked.starts_with(&format!("{method} ")), "{asked}");
-    ann.answer(world, &edge, &asked, 200, "OK");
+    let request = ann.receive(world);
+    assert!(request.starts_with(&format!("{method} ")), "{request}");
+    ann.answer(world, &edge, &request, 200, "OK");
     assert_eq!(joe.status(world), 200);
 }
 
@@ -73,15 +88,7 @@ fn sent(world: &World, from: &str, to: &str) -> usize {
 fn what_is_under_way_ends_as_it_began() {
     for tokens in [Tokens::Clear, Tokens::Sealed] {
         let mut world = World::lab(tokens);
-        let (mut joe, mut ann) = (Phone::new("joe", JOE, true), Phone::new("ann", ANN, true));
-        joe.register(&mut world, EDGES[0]);
-        ann.register(&mut world, EDGES[1]);
-        let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
-        joe.send(&mut world, EDGES[0], &invite);
-        assert_eq!(joe.status(&mut world), 100);
-        let invite = ann.receive(&mut world);
-        ann.answer(&mut world, EDGES[1], &invite, 180, "Ringing");
-        assert_eq!(joe.status(&mut world), 180);
+        let (mut joe, mut ann, invite) = ringing(&mut world);
         // Everything is said anew, and the edges say it in another order.
         change_edges(&mut world, |edge| {
             edge.members.rotate_left(1);
@@ -399,15 +406,7 @@ fn a_call_that_rings_over_a_connection_to_a_former_home_is_taken_up() {
         |_, edge| edge.home = vec![over(Transport::Tcp, HOME)],
     );
     world.add_home(SECOND);
-    let (mut joe, mut ann) = (Phone::new("joe", JOE, true), Phone::new("ann", ANN, true));
-    joe.register(&mut world, EDGES[0]);
-    ann.register(&mut world, EDGES[1]);
-    let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
-    joe.send(&mut world, EDGES[0], &invite);
-    assert_eq!(joe.status(&mut world), 100);
-    let invite = ann.receive(&mut world);
-    ann.answer(&mut world, EDGES[1], &invite, 180, "Ringing");
-    assert_eq!(joe.status(&mut world), 180);
+    let (mut joe, mut ann, invite) = ringing(&mut world);
     change_edges(&mut world, |edge| {
         edge.home = vec![over(Transport::Tcp, SECOND)]
     });
