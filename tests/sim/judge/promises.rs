@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use steadfast::limits;
 use steadfast::time::{Duration, Instant};
 
 use super::calls::{Bye, Call, Fork};
@@ -97,6 +98,8 @@ const RETURNED: Duration = Duration::from_secs(60);
 
 /// A phone knows by then that its connection is lost.
 const LEARNED: Duration = Duration::from_millis(200);
+/// TCP has told a phone by then that an edge is gone which went without a word.
+const HALF_OPEN: Duration = limits::TCP_KEEPALIVE.saturating_add(Duration::from_secs(5));
 /// Where one server refuses the connection, the next one has answered by then.
 const REFUSED: Duration = Duration::from_secs(8);
 
@@ -373,6 +376,10 @@ impl Court<'_> {
             && !world.has_died(own, learned, end)
             && self.bore(most, own, from, end);
         let mut further = fork.path.iter().filter(|node| **node != own);
+        // A connection to a sibling that has gone without a word looks open until TCP
+        // finds out, or until the phone writes and loses what it wrote.
+        let half_open =
+            |edge: IpAddr| phone.tcp && world.has_borne(Harm::Gone, edge, learned - HALF_OPEN, end);
         let mut siblings = world.cast.edges.iter().filter(|edge| edge.ip() != own);
         // Its connection to the sibling may be one that others have forgotten before.
         let is_heard = !world.has_borne(Harm::Severed, bye.from, from - LONGEST, end);
@@ -382,7 +389,7 @@ impl Court<'_> {
             && callers != callees
             && has_died
             && further.all(|node| self.clean(*node, from, end))
-            && siblings.all(|edge| self.clean(edge.ip(), learned, end))
+            && siblings.all(|edge| self.clean(edge.ip(), learned, end) && !half_open(edge.ip()))
             && self.clean(bye.from, from, end)
             && self.clean(other, from, end))
         .then_some(end)
