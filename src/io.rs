@@ -19,6 +19,7 @@ mod accept;
 mod address;
 mod bell;
 mod clock;
+mod completion_id;
 mod counters;
 mod dns_request;
 mod engine;
@@ -36,7 +37,6 @@ mod socket;
 mod sockets;
 mod streams;
 pub mod tls;
-mod token;
 mod udp;
 
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use socket2::Socket;
 
 use super::ring::Ring;
-use super::{Counters, token};
+use super::{Counters, completion_id};
 use crate::id::Transport;
 
 /// A listening socket.
@@ -17,7 +17,7 @@ pub(super) struct Listener {
     socket: Socket,
     pub(super) transport: Transport,
     /// Peers alone connect to it.
-    pub(super) is_core_side: bool,
+    pub(super) accepts_peers: bool,
     /// The ring accepts connections, or waits for one where no descriptor is left.
     is_accepting: bool,
     /// It is not to accept more until those that it accepted are dealt with.
@@ -31,13 +31,13 @@ impl Listener {
         index: u16,
         socket: Socket,
         transport: Transport,
-        is_core_side: bool,
+        accepts_peers: bool,
     ) -> io::Result<Self> {
         Ok(Self {
             index,
             socket,
             transport,
-            is_core_side,
+            accepts_peers,
             is_accepting: false,
             is_paused: false,
             spare: Some(File::open("/dev/null")?),
@@ -54,7 +54,7 @@ impl Listener {
     /// Has the ring accept no more for now.
     pub(super) fn pause(&mut self, ring: &mut Ring) {
         if !std::mem::replace(&mut self.is_paused, true) {
-            ring.cancel(token::listener(self.index));
+            ring.cancel(completion_id::listener(self.index));
         }
     }
 
@@ -70,8 +70,8 @@ impl Listener {
     pub(super) fn on_ended(&mut self, ring: &mut Ring, error: Option<i32>) {
         if matches!(error, Some(libc::EMFILE | libc::ENFILE)) {
             // Without one it would fail whether or not a connection waits.
-            let token = token::listener_ready(self.index);
-            return ring.poll_readable(self.socket.as_fd(), token);
+            let ready = completion_id::listener_ready(self.index);
+            return ring.poll_readable(self.socket.as_fd(), ready);
         }
         self.is_accepting = false;
         self.start(ring);

@@ -16,13 +16,13 @@ use std::sync::Arc;
 
 use super::accept::Listener;
 use super::clock::Clock;
+use super::completion_id::{self, CompletionId};
 use super::inbox::Inbox;
 use super::mesh::Mesh;
 use super::ring::{Completion, Receiver, Ring, Room, Side};
 use super::sockets::Bound;
 use super::streams::Streams;
 use super::tls::Tls;
-use super::token::{self, Token};
 use super::udp::UdpPorts;
 use super::{Counters, DnsSender, Record, Sockets, StoreSender};
 use crate::id::Transport;
@@ -90,13 +90,13 @@ impl Engine {
         let mut streams = Streams::new(sockets.outgoing());
         streams.set_tls(tls);
         let (mut ring, room) = Ring::new()?;
-        ring.watch(inbox.as_fd(), token::INBOX);
-        ring.watch(mesh.as_fd(), token::MESH);
+        ring.watch(inbox.as_fd(), completion_id::INBOX);
+        ring.watch(mesh.as_fd(), completion_id::MESH);
         let (mut ports, mut listeners) = (UdpPorts::default(), Vec::new());
         for Bound {
             local,
             socket,
-            is_core_side,
+            accepts_peers,
         } in sockets.bound
         {
             let (datagrams, stream) = match local.transport {
@@ -119,7 +119,7 @@ impl Engine {
             );
             if let Some(socket) = stream {
                 let at = u16::try_from(listeners.len()).unwrap_or(u16::MAX);
-                let mut listener = Listener::new(at, socket, local.transport, is_core_side)?;
+                let mut listener = Listener::new(at, socket, local.transport, accepts_peers)?;
                 listener.start(&mut ring);
                 listeners.push(listener);
             }
@@ -233,7 +233,7 @@ impl Engine {
             && self.now < ends
             && let Some(completion) = self.ring.next()
         {
-            count += usize::from(completion.token != Token::Alarm);
+            count += usize::from(completion.id != CompletionId::Alarm);
             self.on_completion(completion);
             self.carry_out();
             if count % limits::COMPLETIONS_OF_NOW == 0 {
@@ -280,26 +280,26 @@ impl Engine {
     }
 
     fn on_completion(&mut self, completion: Completion) {
-        match completion.token {
-            Token::Inbox => self.on_inbox(completion),
-            Token::Alarm => self.alarm_at = None,
-            Token::Mesh if !completion.goes_on => {
-                self.ring.watch(self.mesh.as_fd(), token::MESH);
+        match completion.id {
+            CompletionId::Inbox => self.on_inbox(completion),
+            CompletionId::Alarm => self.alarm_at = None,
+            CompletionId::Mesh if !completion.goes_on => {
+                self.ring.watch(self.mesh.as_fd(), completion_id::MESH);
             }
-            Token::Udp(index) => self.on_datagram(index, completion),
-            Token::UdpReady(index) => self.ports.on_ready(&mut self.ring, index),
-            Token::ListenerReady(index) => self.on_listener_ready(usize::from(index)),
-            Token::Stream(slot) => self.on_stream(slot, completion),
-            Token::Writable(slot) => self.streams.on_writable(slot),
-            Token::Readable(slot) => self.streams.on_readable(slot),
-            Token::Connected(slot) => self.on_connected(slot, completion),
+            CompletionId::Udp(index) => self.on_datagram(index, completion),
+            CompletionId::UdpReady(index) => self.ports.on_ready(&mut self.ring, index),
+            CompletionId::ListenerReady(index) => self.on_listener_ready(usize::from(index)),
+            CompletionId::Stream(slot) => self.on_stream(slot, completion),
+            CompletionId::Writable(slot) => self.streams.on_writable(slot),
+            CompletionId::Readable(slot) => self.streams.on_readable(slot),
+            CompletionId::Connected(slot) => self.on_connected(slot, completion),
             // The ring keeps these to itself; and all that a bell of the mesh does is end
             // the wait.
-            Token::Mesh
-            | Token::Nothing
-            | Token::Listener(_)
-            | Token::Datagram(_)
-            | Token::Write(_) => {}
+            CompletionId::Mesh
+            | CompletionId::Nothing
+            | CompletionId::Listener(_)
+            | CompletionId::Datagram(_)
+            | CompletionId::Write(_) => {}
         }
     }
 

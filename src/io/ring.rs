@@ -28,7 +28,7 @@ use io_uring::types::{CancelBuilder, RecvMsgOut, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode};
 use nix::sys::socket::{Shutdown, shutdown};
 
-use super::token::{self, Token};
+use super::completion_id::{self, CompletionId};
 use super::{Fault, address};
 use crate::bytes::Buf;
 use crate::id::Slot;
@@ -59,7 +59,7 @@ pub(super) struct Ring {
 /// What the kernel says of something that was asked of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Completion {
-    pub(super) token: Token,
+    pub(super) id: CompletionId,
     /// A length, or an error of the kernel.
     pub(super) result: Result<usize, i32>,
     /// The buffer that it filled, which is to be given back.
@@ -297,7 +297,7 @@ impl Ring {
     /// closed: the kernel would keep them until it finds the time to end the ring.
     pub(super) fn end(mut self) -> io::Result<()> {
         let all = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
-        self.push(all.user_data(token::NOTHING));
+        self.push(all.user_data(completion_id::NOTHING));
         // The first submits it, the second lets go of what it has ended.
         self.enter(Some(Duration::ZERO))?;
         self.enter(Some(Duration::from_millis(1)))
@@ -359,28 +359,28 @@ impl Ring {
         for entry in self.ring.completion() {
             let (result, flags) = (entry.result(), entry.flags());
             let goes_on = cqueue::more(flags);
-            match Token::unpack(entry.user_data()) {
-                Token::Nothing => {}
-                Token::Datagram(index) => self.sends.on_datagram(index, result),
-                Token::Write(index) => self.sends.on_write(index, result),
-                Token::Listener(listener) => self.accepted.push_back(Accepted {
+            match CompletionId::unpack(entry.user_data()) {
+                CompletionId::Nothing => {}
+                CompletionId::Datagram(index) => self.sends.on_datagram(index, result),
+                CompletionId::Write(index) => self.sends.on_write(index, result),
+                CompletionId::Listener(listener) => self.accepted.push_back(Accepted {
                     listener,
                     result: accepted(result),
                     goes_on,
                 }),
                 // That of an alarm that was set anew.
-                Token::Alarm if result == -libc::ECANCELED => {}
-                token @ (Token::Inbox
-                | Token::Alarm
-                | Token::Mesh
-                | Token::Udp(_)
-                | Token::UdpReady(_)
-                | Token::ListenerReady(_)
-                | Token::Stream(_)
-                | Token::Writable(_)
-                | Token::Readable(_)
-                | Token::Connected(_)) => self.completions.push_back(Completion {
-                    token,
+                CompletionId::Alarm if result == -libc::ECANCELED => {}
+                id @ (CompletionId::Inbox
+                | CompletionId::Alarm
+                | CompletionId::Mesh
+                | CompletionId::Udp(_)
+                | CompletionId::UdpReady(_)
+                | CompletionId::ListenerReady(_)
+                | CompletionId::Stream(_)
+                | CompletionId::Writable(_)
+                | CompletionId::Readable(_)
+                | CompletionId::Connected(_)) => self.completions.push_back(Completion {
+                    id,
                     result: usize::try_from(result).map_err(|_negative| -result),
                     buffer: cqueue::buffer_select(flags),
                     goes_on,

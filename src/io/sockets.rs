@@ -43,7 +43,8 @@ pub(super) struct Bound {
     pub(super) local: Local,
     /// None where it is another shard's.
     pub(super) socket: Option<Socket>,
-    pub(super) is_core_side: bool,
+    /// A listener that peers alone connect to.
+    pub(super) accepts_peers: bool,
 }
 
 impl Sockets {
@@ -169,7 +170,7 @@ pub fn open(listening: &Listening<'_>, shards: usize) -> Result<Vec<Sockets>, Fa
             sockets.bound.push(Bound {
                 local,
                 socket,
-                is_core_side: false,
+                accepts_peers: false,
             });
         }
     }
@@ -204,7 +205,7 @@ fn open_listeners(listening: &Listening<'_>) -> Result<Vec<Bound>, Fault> {
         bound.push(Bound {
             local,
             socket: Some(socket),
-            is_core_side: matches!(purpose, Purpose::Peers | Purpose::CoreSide),
+            accepts_peers: matches!(purpose, Purpose::Peers | Purpose::CoreSide),
         });
     }
     Ok(bound)
@@ -311,7 +312,7 @@ mod tests {
         let opened = opened.unwrap();
         let sides = opened[0].bound.iter();
         let sides: Vec<_> = sides
-            .map(|bound| (bound.local.addr.ip(), bound.is_core_side))
+            .map(|bound| (bound.local.addr.ip(), bound.accepts_peers))
             .collect();
         assert_eq!(sides, [(any(3).ip(), false), (any(4).ip(), true)]);
     }
@@ -345,7 +346,7 @@ mod tests {
                 (Transport::Udp, second, true)
             ]
         );
-        assert!(opened[0].bound[1].is_core_side);
+        assert!(opened[0].bound[1].accepts_peers);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::ring::{Completion, Receiver, Ring};
 use super::tls::{Scratch, Tls};
-use super::{Counters, Outgoing, token};
+use super::{Counters, Outgoing, completion_id};
 use crate::bytes::Buf;
 use crate::id::{Slab, Slot, StreamId};
 use crate::limits;
@@ -143,7 +143,7 @@ impl Streams {
         }
         let is_long = connection.queue.len() > limits::STREAM_QUEUE_MAX / 2;
         let could_drain = is_long && !connection.is_blocked;
-        self.unflushed(slot);
+        self.flush_later(slot);
         if could_drain {
             // A burst of messages must not overflow a queue that could drain.
             self.flush(ring);
@@ -192,9 +192,9 @@ impl Streams {
                 continue;
             }
             if connection.is_blocked {
-                ring.poll_writable(connection.as_fd(), token::writable(slot));
+                ring.poll_writable(connection.as_fd(), completion_id::writable(slot));
             } else if connection.can_write() || connection.state == State::Closing {
-                self.unflushed(slot);
+                self.flush_later(slot);
             }
         }
         // What they said last was heard, and answered, before.
@@ -216,7 +216,7 @@ impl Streams {
     pub(super) fn on_writable(&mut self, slot: Slot) {
         if let Some(connection) = self.connections.get_mut(slot) {
             connection.is_blocked = false;
-            self.unflushed(slot);
+            self.flush_later(slot);
         }
     }
 
@@ -281,7 +281,7 @@ impl Streams {
         let Receiver { ring, room } = into;
         match self.connections.get(slot) {
             Some(connection) if connection.state == State::Accepting => {
-                ring.poll_readable(connection.as_fd(), token::readable(slot));
+                ring.poll_readable(connection.as_fd(), completion_id::readable(slot));
             }
             Some(connection) if !connection.has_ended => {
                 self.receive(Receiver { ring, room }, slot)
@@ -321,14 +321,14 @@ impl Streams {
     ) -> Option<Slot> {
         let slot = self.keep(ring, connection);
         match slot {
-            Some(slot) => self.call(stream, slot),
+            Some(slot) => self.bind_name(stream, slot),
             None => self.gone.push(stream),
         }
         slot
     }
 
     /// Has the core's name for a stream mean a connection.
-    fn call(&mut self, stream: StreamId, slot: Slot) {
+    fn bind_name(&mut self, stream: StreamId, slot: Slot) {
         let index = stream.index();
         if self.named.len() <= index {
             self.named.resize(index + 1, None);
@@ -358,7 +358,7 @@ impl Streams {
     }
 
     /// The next flush has something to do for a connection.
-    fn unflushed(&mut self, slot: Slot) {
+    fn flush_later(&mut self, slot: Slot) {
         if let Some(connection) = self.connections.get_mut(slot)
             && !connection.is_blocked
             && !std::mem::replace(&mut connection.is_unflushed, true)

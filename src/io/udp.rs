@@ -11,7 +11,7 @@ use socket2::{Domain, Socket};
 
 use super::Counters;
 use super::ring::{Datagram, Ring, Room, Side};
-use super::{socket, token};
+use super::{completion_id, socket};
 use crate::bytes::Buf;
 use crate::id::SocketId;
 use crate::limits;
@@ -148,7 +148,7 @@ impl UdpPort {
         match self.judge(&datagram, error) {
             Refusal::Wait => {
                 if !std::mem::replace(&mut self.is_blocked, true) {
-                    ring.poll_writable(self.socket.as_fd(), token::udp_ready(self.index));
+                    ring.poll_writable(self.socket.as_fd(), completion_id::udp_ready(self.index));
                 }
                 self.queue(datagram.peer, datagram.bytes, counters);
             }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::Engine;
 use crate::id::{Slot, Transport};
 use crate::io::accept;
+use crate::io::completion_id;
 use crate::io::inbox::{NewSettings, Order};
 use crate::io::ring::{self, Completion, Receiver, Side};
 use crate::io::streams::Came;
-use crate::io::token;
 use crate::limits;
 use crate::send::{Accepted, End};
 use crate::shard::Input;
@@ -17,7 +17,7 @@ use crate::shard::Input;
 impl Engine {
     pub(super) fn on_inbox(&mut self, completion: Completion) {
         if !completion.goes_on {
-            self.ring.watch(self.inbox.as_fd(), token::INBOX);
+            self.ring.watch(self.inbox.as_fd(), completion_id::INBOX);
         }
         self.take_orders();
     }
@@ -203,7 +203,7 @@ impl Engine {
         let end = End {
             transport: listener.transport,
             addr: peer,
-            core_side: listener.is_core_side,
+            core_side: listener.accepts_peers,
         };
         if !self.shard.admit_connection(self.now, &end) {
             // Dropping the connection closes it.

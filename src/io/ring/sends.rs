@@ -18,7 +18,7 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::{opcode, types};
 use socket2::SockAddr;
 
-use super::super::token;
+use super::super::completion_id;
 use crate::bytes::Buf;
 use crate::id::Slot;
 use crate::limits;
@@ -148,7 +148,7 @@ impl Sends {
         self.datagrams.push(datagram);
         send.build()
             .flags(Flags::SKIP_SUCCESS)
-            .user_data(token::datagram(index))
+            .user_data(completion_id::datagram(index))
     }
 
     /// Stages the messages of a stream, of the first of which so many bytes are written
@@ -283,5 +283,5 @@ const WHOLE: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 fn finish(entry: Entry, index: usize) -> Entry {
     entry
         .flags(Flags::SKIP_SUCCESS)
-        .user_data(token::write(index))
+        .user_data(completion_id::write(index))
 }

@@ -28,7 +28,7 @@ fn receive(socket: &UdpSocket, count: usize) -> (Vec<Vec<u8>>, usize) {
     let (mut all, mut exhausted) = (Vec::new(), 0);
     while all.len() < count {
         let completion = next(&mut ring);
-        assert_eq!(completion.token, Token::Udp(3));
+        assert_eq!(completion.id, CompletionId::Udp(3));
         match (completion.result, completion.buffer) {
             (Ok(length), Some(index)) => {
                 let (_, bytes) = ring
@@ -124,7 +124,7 @@ fn a_flood_at_a_listener_takes_no_buffer_of_the_core_side() {
     }
     home.send(b"SIP/2.0").unwrap();
     let heard = next(&mut ring);
-    assert_eq!((heard.token, heard.goes_on), (Token::Udp(1), true));
+    assert_eq!((heard.id, heard.goes_on), (CompletionId::Udp(1), true));
     assert!(heard.buffer.is_some());
 }
 
@@ -137,7 +137,7 @@ fn a_bell_ends_a_wait_without_a_deadline_each_time_it_is_rung() {
         for (own, other) in [(here, there), (there, here)] {
             scope.spawn(move || {
                 let (mut ring, _room) = Ring::new().unwrap();
-                ring.watch(own.as_fd(), token::MESH);
+                ring.watch(own.as_fd(), completion_id::MESH);
                 let mut heard = 0;
                 if std::ptr::eq(own, here) {
                     other.ring().unwrap();
@@ -145,7 +145,10 @@ fn a_bell_ends_a_wait_without_a_deadline_each_time_it_is_rung() {
                 while heard < count {
                     ring.enter(None).unwrap();
                     while let Some(completion) = ring.next() {
-                        assert_eq!((completion.token, completion.goes_on), (Token::Mesh, true));
+                        assert_eq!(
+                            (completion.id, completion.goes_on),
+                            (CompletionId::Mesh, true)
+                        );
                         heard += 1;
                         other.ring().unwrap();
                     }
@@ -165,7 +168,7 @@ fn an_alarm_rings_once_and_at_the_time_that_was_set_last() {
         ring.set_alarm(far, round == 0);
         ring.set_alarm(Duration::from_millis(2), true);
         let rang = next(&mut ring);
-        assert_eq!((rang.token, rang.goes_on), (Token::Alarm, false));
+        assert_eq!((rang.id, rang.goes_on), (CompletionId::Alarm, false));
         ring.enter(Some(Duration::from_millis(5))).unwrap();
         assert!(ring.next().is_none());
     }
@@ -243,7 +246,7 @@ fn what_is_sent_into_a_full_queue_is_what_was_to_be_sent() {
     for entries in limits::ENTRIES_MAX - 1..=limits::ENTRIES_MAX + 1 {
         let (mut ring, _room) = Ring::new().unwrap();
         for _ in 0..entries {
-            ring.cancel(token::udp(77));
+            ring.cancel(completion_id::udp(77));
         }
         for byte in b"ab" {
             let bytes = pool.copy(&[*byte; 500]);

@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{MsgFlags, recv};
 
+use super::super::completion_id;
 use super::super::ring::Ring;
-use super::super::token;
 use super::connection::{Connection, State};
 use super::{Counters, Streams};
 use crate::id::{Slot, StreamId};
@@ -35,7 +35,7 @@ impl Streams {
         // C-14: over TLS the peer is told, if there is room for it.
         if connection.tls.is_some() || connection.is_writing() {
             self.closing.push_back((now + limits::USER_TIMEOUT, slot));
-            self.unflushed(slot);
+            self.flush_later(slot);
         } else {
             self.end(ring, slot);
         }
@@ -121,7 +121,7 @@ impl Streams {
     /// Ends all that the ring does with a socket, and closes it.
     fn hang_up(&mut self, ring: &mut Ring, slot: Slot, connection: Connection) {
         if let State::Connecting(_) = connection.state {
-            ring.cancel(token::connected(slot));
+            ring.cancel(completion_id::connected(slot));
             self.dialing.retain(|dial| dial.slot != slot);
         }
         ring.close(connection.socket);

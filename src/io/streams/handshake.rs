@@ -103,7 +103,7 @@ impl Streams {
         if begun.is_err() || sent.is_err() {
             return self.fail(ring, slot);
         }
-        self.unflushed(slot);
+        self.flush_later(slot);
     }
 
     /// Gives a connection whose handshake is done the name that the core has for it.
@@ -115,7 +115,7 @@ impl Streams {
         self.handshaking -= 1;
         let peer = connection.tls.as_ref().map(|wire| wire.peer.ip());
         self.handshakes_done.extend(peer);
-        self.call(stream, slot);
+        self.bind_name(stream, slot);
     }
 
     /// Whether an accepted connection is in its handshake.
@@ -166,7 +166,7 @@ impl Streams {
             return None;
         }
         if !self.scratch.sealed.is_empty() {
-            self.unflushed(slot);
+            self.flush_later(slot);
         }
         let connection = self.connections.get_mut(slot)?;
         let is_up = progress != Ok(Progress::Handshaking);
@@ -208,7 +208,7 @@ impl Streams {
         };
         connection.state = State::Open(stream);
         counters.tls_opened += 1;
-        self.unflushed(slot);
+        self.flush_later(slot);
         Some(Came::Up(stream))
     }
 

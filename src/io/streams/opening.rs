@@ -95,7 +95,7 @@ impl Streams {
                 connection.state = State::Open(stream);
                 connection.is_blocked = false;
                 self.receive(Receiver { ring, room }, slot);
-                self.unflushed(slot);
+                self.flush_later(slot);
                 Some(stream)
             }
             Err(error) if outgoing::is_taken(error) && dial.tries <= limits::CORE_PORTS => {

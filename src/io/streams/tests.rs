@@ -5,8 +5,8 @@ use std::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::bytes::Pool;
+use crate::io::completion_id::CompletionId;
 use crate::io::ring::Room;
-use crate::io::token::Token;
 use crate::time::Duration;
 
 const NOW: Instant = Instant::ZERO;
@@ -84,10 +84,10 @@ impl World {
         self.ring.enter(Some(most)).unwrap();
         self.streams.on_written(&mut self.ring);
         while let Some(completion) = self.ring.next() {
-            match completion.token {
-                Token::Stream(slot) => self.on_stream(slot, completion),
-                Token::Writable(slot) => self.streams.on_writable(slot),
-                Token::Connected(slot) => {
+            match completion.id {
+                CompletionId::Stream(slot) => self.on_stream(slot, completion),
+                CompletionId::Writable(slot) => self.streams.on_writable(slot),
+                CompletionId::Connected(slot) => {
                     let (ring, result) = (
                         Receiver {
                             ring: &mut self.ring,
@@ -100,17 +100,17 @@ impl World {
                             .on_connected(ring, slot, result, &mut self.counters);
                     self.connected.extend(connected);
                 }
-                Token::Nothing
-                | Token::Inbox
-                | Token::Mesh
-                | Token::Alarm
-                | Token::Udp(_)
-                | Token::UdpReady(_)
-                | Token::Listener(_)
-                | Token::ListenerReady(_)
-                | Token::Readable(_)
-                | Token::Datagram(_)
-                | Token::Write(_) => panic!("{completion:?}"),
+                CompletionId::Nothing
+                | CompletionId::Inbox
+                | CompletionId::Mesh
+                | CompletionId::Alarm
+                | CompletionId::Udp(_)
+                | CompletionId::UdpReady(_)
+                | CompletionId::Listener(_)
+                | CompletionId::ListenerReady(_)
+                | CompletionId::Readable(_)
+                | CompletionId::Datagram(_)
+                | CompletionId::Write(_) => panic!("{completion:?}"),
             }
         }
         self.streams.flush(&mut self.ring);

@@ -124,7 +124,7 @@ fn what_the_kernel_has_no_room_for_waits_in_order_until_it_has() {
     // The kernel does have room, and says so.
     world.ring.enter(Some(Duration::from_secs(5))).unwrap();
     let ready = world.ring.next().unwrap();
-    assert_eq!(ready.token, token::Token::UdpReady(0));
+    assert_eq!(ready.id, completion_id::CompletionId::UdpReady(0));
     world.port.unblock(&mut world.ring);
     world.settle();
     assert_eq!(received(&receiver), [b"a", b"b", b"c"]);

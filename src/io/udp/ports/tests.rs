@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::bytes::Pool;
 use crate::io::Purpose;
+use crate::io::completion_id::CompletionId;
 use crate::io::ring::Room;
-use crate::io::token::Token;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const NOW: Duration = Duration::ZERO;
@@ -66,7 +66,7 @@ impl World {
             );
             self.ports.on_sent(&mut self.ring, &mut self.counters);
             while let Some(completion) = self.ring.next() {
-                let Token::Udp(index) = completion.token else {
+                let CompletionId::Udp(index) = completion.id else {
                     continue;
                 };
                 if let (Ok(count), Some(buffer)) = (completion.result, completion.buffer) {

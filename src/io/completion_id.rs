@@ -4,7 +4,7 @@ use crate::id::Slot;
 
 /// What completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(super) enum CompletionId {
     /// Something that nobody waits for: a close, a cancellation.
     Nothing,
     /// The bell of the inbox from the control thread was rung.
@@ -91,18 +91,18 @@ const fn of_slot(slot: Slot) -> u64 {
     (slot.index as u64) << 32 | slot.generation as u64
 }
 
-impl Token {
+impl CompletionId {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "each field is cut out by its width"
     )]
-    pub(super) const fn unpack(token: u64) -> Self {
-        let low = token as u32;
+    pub(super) const fn unpack(id: u64) -> Self {
+        let low = id as u32;
         let slot = Slot {
-            index: (token >> 32) as u32 & ((1 << INDEX_BITS) - 1),
+            index: (id >> 32) as u32 & ((1 << INDEX_BITS) - 1),
             generation: low,
         };
-        match token >> KIND_SHIFT {
+        match id >> KIND_SHIFT {
             1 => Self::Inbox,
             2 => Self::Mesh,
             3 => Self::Udp(low as u16),
@@ -141,27 +141,30 @@ mod tests {
             generation: u32::MAX,
         };
         for (packed, want) in [
-            (NOTHING, Token::Nothing),
-            (INBOX, Token::Inbox),
-            (MESH, Token::Mesh),
-            (ALARM, Token::Alarm),
-            (udp(u16::MAX), Token::Udp(u16::MAX)),
-            (udp_ready(1), Token::UdpReady(1)),
-            (listener(7), Token::Listener(7)),
-            (listener_ready(u16::MAX), Token::ListenerReady(u16::MAX)),
-            (datagram(3), Token::Datagram(3)),
-            (write(255), Token::Write(255)),
+            (NOTHING, CompletionId::Nothing),
+            (INBOX, CompletionId::Inbox),
+            (MESH, CompletionId::Mesh),
+            (ALARM, CompletionId::Alarm),
+            (udp(u16::MAX), CompletionId::Udp(u16::MAX)),
+            (udp_ready(1), CompletionId::UdpReady(1)),
+            (listener(7), CompletionId::Listener(7)),
+            (
+                listener_ready(u16::MAX),
+                CompletionId::ListenerReady(u16::MAX),
+            ),
+            (datagram(3), CompletionId::Datagram(3)),
+            (write(255), CompletionId::Write(255)),
         ] {
-            assert_eq!(Token::unpack(packed), want);
+            assert_eq!(CompletionId::unpack(packed), want);
         }
         for slot in [least, most] {
             for (packed, want) in [
-                (stream(slot), Token::Stream(slot)),
-                (writable(slot), Token::Writable(slot)),
-                (readable(slot), Token::Readable(slot)),
-                (connected(slot), Token::Connected(slot)),
+                (stream(slot), CompletionId::Stream(slot)),
+                (writable(slot), CompletionId::Writable(slot)),
+                (readable(slot), CompletionId::Readable(slot)),
+                (connected(slot), CompletionId::Connected(slot)),
             ] {
-                assert_eq!(Token::unpack(packed), want);
+                assert_eq!(CompletionId::unpack(packed), want);
             }
         }
     }
