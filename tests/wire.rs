@@ -41,14 +41,12 @@ mod wire {
     mod home_routing;
     mod homes;
     mod keepalive;
-    mod keeping;
+    mod keepalives_between_nodes;
     mod kept_flows;
-    mod left_behind;
     mod locating;
     mod loops;
     mod lost_connections;
     mod moved_dialogs;
-    mod moving;
     mod named_homes;
     mod new_dialogs;
     mod overload;
@@ -61,8 +59,9 @@ mod wire {
     mod registering;
     mod relearning;
     mod reported;
+    mod response_rerouting;
     mod restarted;
-    mod returning;
+    mod retiring;
     mod revoking;
     mod ringing;
     mod route_pairs;
@@ -71,6 +70,7 @@ mod wire {
     mod short_grants;
     mod sibling_edges;
     mod silence;
+    mod silence_standbys;
     mod sips;
     mod sticking;
     mod strangers;

@@ -7,16 +7,17 @@
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone; `member`, `members`:
 //!   where the edges are, and `names`: by which host names they are known.
 //! - `flow_bindings`: which flow leads to which subscriber, on this shard; `restoring`, `row`:
-//!   those over UDP that an earlier run has left on disk; `directory`, `holding`: which shard has
+//!   those over UDP that an earlier run has left on disk; `phone_directory`, `phone_holder`: which shard has
 //!   a phone's flow when it is not this one.
 //! - `refreshed_dialogs`, `target_refresh`: dialogs whose phone sends over another flow than their
 //!   Route leads to.
 //! - `state`: the state of one edge; `origin`: who is at the end of a flow; `homes`, `sticky`: the
-//!   homes, and which of them a request goes to; `served`: which URIs are theirs.
-//! - `own`: which Route values are ours; `uris`, `record_route`, `service_route`: those that we write.
+//!   homes, and which of them a request goes to; `home_uris`: which URIs are theirs.
+//! - `own_routes`: which Route values are ours; `uris`, `record_route`, `service_route`: those that we write.
 //! - `policy`: what the edge decides when the proxy asks it ([`Policy`](crate::proxy::Policy)). Of a request: `route`, with `allowed`,
-//!   `relay`, `redirects`, `left_behind`. Of a registration: `register_request` and
-//!   `register_answer`, with `phone`, `granted`, `moving`, `keep_open`, `revoking`.
+//!   `relay`, `redirects`, `silence_standbys`. Of a registration: `register_request` and
+//!   `register_answer`, with `phone`, `granted`, `retiring`, `nat_keepalive`,
+//!   `revoking`.
 //!
 //! `reconfigure` gives a running edge other settings.
 //!
@@ -34,21 +35,20 @@
 pub mod flow_token;
 
 mod allowed;
-mod directory;
 mod flow_bindings;
 mod granted;
-mod holding;
+mod home_uris;
 mod homes;
 mod instance;
-mod keep_open;
-mod left_behind;
 mod member;
 mod members;
-mod moving;
 mod names;
+mod nat_keepalive;
 mod origin;
-mod own;
+mod own_routes;
 mod phone;
+mod phone_directory;
+mod phone_holder;
 mod policy;
 mod reconfigure;
 mod record_route;
@@ -58,12 +58,13 @@ mod register_answer;
 mod register_request;
 mod relay;
 mod restoring;
+mod retiring;
 mod revoking;
 mod route;
 mod row;
-mod served;
 mod service_route;
 mod set;
+mod silence_standbys;
 mod state;
 mod sticky;
 mod target_refresh;

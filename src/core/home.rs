@@ -14,7 +14,7 @@
 //!   `revoking`: what the home decides; `policy`: the questions of the proxy
 //!   ([`Policy`](crate::proxy::Policy)), answered by these.
 //! - `reconfigure`: other settings for a running home.
-//! - `bindings`, `why`: what an operator is shown.
+//! - `binding_report`, `why`: what an operator is shown.
 //!
 //! The files use one another in one direction: `state` uses the tables and nothing else of
 //! these, and nothing uses `policy`.
@@ -31,7 +31,7 @@
 
 mod aor;
 mod authenticate;
-mod bindings;
+mod binding_report;
 mod caller;
 mod challenged;
 mod dialog;
@@ -67,7 +67,7 @@ use crate::send::{End, HostRule, KnownAs, PeerRule};
 use crate::time::Duration;
 use crate::trust::{CallsOut, Destinations, IdentityHeaders};
 
-pub use bindings::{Bindings, Row};
+pub use binding_report::{Bindings, Row};
 pub use state::Home;
 pub use subscribers::{BadLine, Revoked, Subscribers};
 

@@ -17,10 +17,10 @@
 
 mod accepting;
 mod handoffs;
+mod icmp;
 mod input;
 mod keepalives;
 mod liveness;
-mod quotes;
 mod reconfigure;
 mod streams;
 mod timers;

@@ -7,7 +7,7 @@
 //!   tests, is that section sentence by sentence, and argues with both.
 //! - `Way` is what of a URI decides where a request goes (`way`).
 //! - `escape` is the only place that reads `%HH`, and `user` writes the user part
-//!   in one spelling. `own` are the parameters that we write into URIs of ours.
+//!   in one spelling. `own_params` are the parameters that we write.
 //!
 //! What was read before is not read again: `compare`, `key` and `way` take the
 //! text apart at its separators (`parts`), as `parse` does for every text that it
@@ -22,7 +22,7 @@ mod host;
 mod key;
 #[cfg(test)]
 pub(crate) mod naive;
-pub(crate) mod own;
+pub(crate) mod own_params;
 mod parse;
 mod parts;
 mod user;

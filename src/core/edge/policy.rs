@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::Token;
 use super::flow_bindings::User;
-use super::holding;
 use super::origin::Origin;
+use super::phone_holder;
 use super::state::Edge;
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
@@ -152,7 +152,7 @@ impl Connections for Edge {
         }
         let (own, directory) = (step.net.shard_set.own, &mut self.directory);
         self.flow_bindings.flow_lost(flow, |left, subscriber| {
-            if let Some(phone) = holding::release_phone(left, step, subscriber) {
+            if let Some(phone) = phone_holder::release_phone(left, step, subscriber) {
                 directory.set(step.now, phone, own, Instant::ZERO);
             }
         });

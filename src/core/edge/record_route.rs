@@ -38,7 +38,7 @@ use crate::proxy::{Net, Pass, Request};
 use crate::scan::{Method, Name};
 use crate::send::Hop;
 use crate::trust::mark::{Mark, MarkedValue, PhoneName, begin_param, write_param};
-use crate::uri::own::FLOW_PARAM;
+use crate::uri::own_params::FLOW_PARAM;
 
 /// Octets that the value for the answers takes, about.
 const BACK_LEN: usize = 128;

@@ -8,7 +8,7 @@
 //! REGISTER. So the token names the user from the first REGISTER on (D-E15), and it leads
 //! nowhere new until a 2xx has bound the flow.
 
-use super::own::RouteKind;
+use super::own_routes::RouteKind;
 use super::phone::{ContactAction, Phone, SubscriberText, by_name, is_v6};
 use super::state::Edge;
 use super::token::STICKY;

@@ -9,7 +9,7 @@
 //! go on, and so do calls, whose requests prove themselves by the marks in their routes.
 
 use super::flow_bindings::{self, User};
-use super::holding;
+use super::phone_holder;
 use super::state::Edge;
 use crate::limits::TOKEN_FIELD_MAX;
 use crate::proxy::{Pass, Reply, Request, Step, Verdict};
@@ -57,7 +57,7 @@ impl Edge {
         let (refreshed, marks) = (&mut self.refreshed, &self.marks);
         let forgotten = self.flow_bindings.forget_user(user, |left, subscriber| {
             refreshed.end_all_of_subscriber(step.net, marks, subscriber);
-            if let Some(phone) = holding::release_phone(left, step, subscriber) {
+            if let Some(phone) = phone_holder::release_phone(left, step, subscriber) {
                 directory.set(step.now, phone, own, Instant::ZERO);
             }
         });

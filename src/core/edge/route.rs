@@ -13,7 +13,7 @@
 //! - A request from a home or another edge is for a phone, and names it by a token: an edge
 //!   forwards nothing else for them, or anybody could have it sent by way of the home.
 
-use super::own::RouteKind;
+use super::own_routes::RouteKind;
 use super::record_route::Direction;
 use super::relay::no_flow;
 use super::state::Edge;

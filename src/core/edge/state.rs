@@ -1,9 +1,9 @@
 //! The state of an edge: its fields, and what can be read off them alone; what the edge does stands in the other files of the room, which
 //! use this one.
 
-use super::directory::Directory;
 use super::flow_token;
 use super::homes::Homes;
+use super::phone_directory::PhoneDirectory;
 use super::refreshed_dialogs::RefreshedDialogs;
 use super::{Codec, EdgeSet, FlowBindings, Settings, Subscriber, Token};
 use crate::id::Flow;
@@ -27,10 +27,10 @@ pub struct Edge {
     pub(super) flow_key: flow_token::Key,
     pub(super) marks: MarkKey,
     pub(super) flow_bindings: FlowBindings,
-    pub(super) directory: Directory,
+    pub(super) directory: PhoneDirectory,
     pub(super) refreshed: RefreshedDialogs,
     /// Flows of other shards, by rows of an earlier run (`restoring`).
-    pub(super) strays: Directory,
+    pub(super) strays: PhoneDirectory,
     /// Keeps flow tokens of an earlier run from finding a flow of this one.
     pub(super) boot: u64,
     /// Buffer for the outline of a request that is scanned again when its response comes.
@@ -68,9 +68,9 @@ impl Edge {
             flow_key: flow_token::Key::ring(&settings.flow_key, &settings.older_flow_keys),
             marks: MarkKey::ring(&settings.flow_key, &settings.older_flow_keys),
             flow_bindings,
-            directory: Directory::default(),
+            directory: PhoneDirectory::default(),
             refreshed: RefreshedDialogs::default(),
-            strays: Directory::default(),
+            strays: PhoneDirectory::default(),
             boot,
             rescanned: Message::default(),
             indices: Vec::new(),

@@ -12,7 +12,7 @@
 
 use super::Token;
 use super::origin::Origin;
-use super::own::RouteKind;
+use super::own_routes::RouteKind;
 use super::state::Edge;
 use crate::grammar::params;
 use crate::id::{Flow, Transport};

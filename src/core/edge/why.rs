@@ -3,10 +3,10 @@
 
 use super::Token;
 use super::flow_bindings::{self, User};
-use super::own::RouteKind;
+use super::own_routes::RouteKind;
 use super::state::Edge;
 use crate::limits;
-use crate::proxy::fact::{self, Facts};
+use crate::proxy::{Facts, why_text};
 use crate::proxy::{Plan, Step};
 use crate::uri::Uri;
 
@@ -32,7 +32,7 @@ impl Edge {
             }
             RouteKind::Flow { flow: at, .. } => {
                 facts.say("token", "a flow token of RFC 5626, made by this edge");
-                facts.say("chosen", fact::flow(step.net, at));
+                facts.say("chosen", why_text::flow(step.net, at));
             }
             RouteKind::Bad(bad) => {
                 let (status, reason) = bad.answer();
@@ -68,9 +68,9 @@ impl Edge {
         for held in self.flow_bindings.of(step.now, &subscriber) {
             let says = format!(
                 "{}, reg-id {}, {}",
-                fact::flow(step.net, held.flow),
+                why_text::flow(step.net, held.flow),
                 held.reg_id,
-                fact::left(step.now, held.expires)
+                why_text::left(step.now, held.expires)
             );
             facts.say("flow", says);
         }
@@ -83,7 +83,7 @@ impl Edge {
         if let Some(flow) = found {
             return facts.say(
                 "chosen",
-                format!("{}, the newest", fact::flow(step.net, flow)),
+                format!("{}, the newest", why_text::flow(step.net, flow)),
             );
         }
         facts.say("flow", "none of this phone here");
@@ -106,10 +106,10 @@ impl Edge {
         for held in self.flow_bindings.of_user(step.now, user) {
             let says = format!(
                 "{}, instance {}, reg-id {}, {}",
-                fact::flow(step.net, held.flow),
+                why_text::flow(step.net, held.flow),
                 named(held.subscriber.instance),
                 held.reg_id,
-                fact::left(step.now, held.expires)
+                why_text::left(step.now, held.expires)
             );
             facts.say("flow", says);
         }
@@ -121,7 +121,7 @@ impl Edge {
         let homes = plan
             .targets
             .iter()
-            .map(|target| fact::hop(step.net, target.hop));
+            .map(|target| why_text::hop(step.net, target.hop));
         let homes: Vec<_> = homes.collect();
         facts.say(
             "chosen",

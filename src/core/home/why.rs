@@ -4,7 +4,7 @@
 use super::aor;
 use super::state::Home;
 use crate::proxy::Step;
-use crate::proxy::fact::{self, Facts};
+use crate::proxy::{Facts, why_text};
 use crate::scan::address::first_uri;
 use crate::uri::{Uri, same_host};
 
@@ -35,7 +35,7 @@ impl Home {
         let mut paths = Vec::new();
         for binding in self.location.bindings(step.now, &canonical) {
             let flow = match binding.flow {
-                Some(flow) if step.net.flows.lives(flow) => fact::flow(step.net, flow),
+                Some(flow) if step.net.flows.lives(flow) => why_text::flow(step.net, flow),
                 Some(_) => "its flow is gone, so by its Path".to_owned(),
                 None => "read back from the store, so by its Path".to_owned(),
             };
@@ -74,7 +74,10 @@ impl Home {
         let mut hops = Vec::new();
         self.hops_to(step, None, uri, &parsed, &mut hops);
         step.net.counters = counters;
-        let hops: Vec<_> = hops.iter().map(|&hop| fact::hop(step.net, hop)).collect();
+        let hops: Vec<_> = hops
+            .iter()
+            .map(|&hop| why_text::hop(step.net, hop))
+            .collect();
         if hops.is_empty() {
             facts.say("chosen", "nothing: the name is not one of ours");
         } else {

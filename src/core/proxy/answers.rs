@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::received::reply_flow;
+use super::messages::reply_flow;
 use super::{Net, Request, overload};
 use crate::bytes::Buf;
 use crate::edit::answer::{self, Answer};

@@ -8,7 +8,7 @@
 //! kept in order for it while memory is not short.
 
 use super::contexts::Contexts;
-use super::received::is_sos;
+use super::messages::is_sos;
 use super::{Context, Proxy, Request, State, Turn};
 use crate::id::Slot;
 use crate::limits;

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `reach` | the flow to a hop, and the wire |
 //! | `answers` | answers of our own |
-//! | `names` | where a URI leads, to an address or to the servers of a name |
+//! | `resolve` | where a URI leads, to an address or to the servers of a name |
 //! | `circuits`, `keepalives` | who has failed, and who was heard |
 //! | `handover` | what is given to the other shards |
 //! | `acks` | the ACK of a refusal, which is made hop by hop |

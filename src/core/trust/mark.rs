@@ -39,7 +39,7 @@ use crate::edit::Edits;
 use crate::grammar::find::{find, find_either};
 use crate::scan::{Message, Name};
 use crate::secret::cmac::{self, BLOCK, Cmac};
-use crate::uri::own::MARK_LEN as TEXT_LEN;
+use crate::uri::own_params::MARK_LEN as TEXT_LEN;
 use crate::uri::{Uri, Way};
 
 /// Octets of the MAC: one character for its kind, and the base32 of these, are the text.

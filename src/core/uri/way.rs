@@ -8,7 +8,7 @@
 )]
 
 use super::Scheme;
-use super::own::FLOW_PARAM;
+use super::own_params::FLOW_PARAM;
 use super::parts::{Ending, Front, pairs};
 
 /// What of it decides; all of it as written.

@@ -3,7 +3,7 @@
 
 use super::Mark;
 use crate::uri::Uri;
-use crate::uri::own::{DIALOG_PARAM, MARK_PARAM, mark_in};
+use crate::uri::own_params::{DIALOG_PARAM, MARK_PARAM, mark_in};
 
 /// The mark in a URI: behind the name of the edge in the dialog parameter, or in a parameter of
 /// its own.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::scan::{Message, Name};
 use crate::span::Span;
-use crate::uri::own::MARK_PARAM;
+use crate::uri::own_params::MARK_PARAM;
 
 /// How our value is to be replaced in the answers (RFC 3261 §16.7-8).
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 
 use super::super::compare::DECISIVE;
-use super::super::own::unmarked;
+use super::super::own_params::unmarked;
 use super::super::parts::{Ending, Pair, pairs};
 use super::spelling::{Value, push_part};
 use crate::limits::STICK_PARAMS_MAX;

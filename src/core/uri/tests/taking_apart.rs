@@ -1,7 +1,7 @@
 //! The text taken apart at its separators says the same as the URI that was read.
 
 use crate::span::Span;
-use crate::uri::own::FLOW_PARAM;
+use crate::uri::own_params::FLOW_PARAM;
 use crate::uri::parts::{Ending, Front};
 use crate::uri::{Scheme, Uri, Way};
 

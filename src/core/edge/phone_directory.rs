@@ -12,7 +12,7 @@ use crate::time::Instant;
 
 /// The phones whose entries are on this shard, and the shards that hold their flows.
 #[derive(Debug, Default)]
-pub(super) struct Directory {
+pub(super) struct PhoneDirectory {
     /// By the hash of the phone, one for each shard that holds it.
     entries: Keyed<Entry>,
 }
@@ -24,7 +24,7 @@ struct Entry {
     shard: u8,
 }
 
-impl Directory {
+impl PhoneDirectory {
     /// Enters that `shard` holds `phone` until `until`; a time that is over removes the entry.
     pub(super) fn set(&mut self, now: Instant, phone: u64, shard: u8, until: Instant) {
         let is_it = |entry: &Entry| entry.shard == shard;
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_last_to_expire_holds_the_phone() {
-        let mut directory = Directory::default();
+        let mut directory = PhoneDirectory::default();
         directory.set(at(0), 7, 1, at(60));
         directory.set(at(0), 7, 2, at(90));
         assert_eq!(directory.holder(at(1), 7, 0), Some(2));
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_is_over_is_forgotten_and_nothing_else() {
-        let mut directory = Directory::default();
+        let mut directory = PhoneDirectory::default();
         for phone in 0..100 {
             let until = if phone % 3 == 0 { at(5) } else { at(50) };
             // Hashes that share a bucket too.

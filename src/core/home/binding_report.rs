@@ -4,7 +4,7 @@
 use super::aor;
 use super::location::Binding;
 use super::state::Home;
-use crate::proxy::{Net, Step, fact};
+use crate::proxy::{Net, Step, why_text};
 use crate::time::Instant;
 use crate::uri::{Uri, same_host};
 
@@ -95,7 +95,7 @@ fn row(net: &Net, now: Instant, binding: &Binding) -> Row {
         phone: phone.join(", "),
         path: text(binding.path()),
         flow: match binding.flow {
-            Some(flow) if net.flows.lives(flow) => fact::flow(net, flow),
+            Some(flow) if net.flows.lives(flow) => why_text::flow(net, flow),
             Some(_) => "gone".to_owned(),
             None => "not since the restart".to_owned(),
         },

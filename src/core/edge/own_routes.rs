@@ -21,7 +21,7 @@ use crate::id::Flow;
 use crate::proxy::{Net, Pass, Request};
 use crate::span::Span;
 use crate::trust::mark::PhoneName;
-use crate::uri::own::{FLOW_PARAM, MARK_PARAM};
+use crate::uri::own_params::{FLOW_PARAM, MARK_PARAM};
 use crate::uri::{Scheme, Uri, host_ip};
 
 /// What a Route value (or a Request-URI) names, as this edge sees it.
