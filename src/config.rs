@@ -10,11 +10,13 @@
 
 mod dns;
 mod endpoints;
+pub mod file;
 mod host_names;
 mod keys;
 mod members;
 mod names;
 mod reader;
+pub mod reference;
 mod role;
 mod rules;
 mod source;
@@ -25,6 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 pub use keys::{keep, random, seed};
+pub use names::{address, domain};
 pub use source::{Change, Source, control_socket, open};
 
 use reader::{Reader, Section};
@@ -240,31 +243,11 @@ fn file_name(name: &std::ffi::OsStr) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// The keys before the first section, and the sections.
-const KEYS: [&str; 16] = [
-    "name",
-    "listen",
-    "core_listen",
-    "core_port",
-    "shards",
-    "tls",
-    "edge",
-    "home",
-    "control",
-    "metrics",
-    "log",
-    "watch",
-    "unlimited",
-    "connections_per_source",
-    "source_memory",
-    "dns",
-];
-
 pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistake> {
     let reader = Reader { file, text };
     let document = reader.document()?;
     let root = reader.root(&document);
-    root.only(&KEYS)?;
+    root.only::<file::NodeFile>()?;
     let name = root.string("name", "the node's name, such as \"e1\"")?;
     let listen = listen(&root)?;
     let core_port = core(&root, &listen)?;

@@ -7,7 +7,6 @@
 //! Not here: anything the nodes do differently because of it. They are started
 //! as any other, with the files one would write for them.
 
-mod certificates;
 mod demo;
 mod files;
 mod processes;

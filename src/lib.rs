@@ -18,15 +18,19 @@ pub use steadfast_core::{
     locate, pacing, protocol, proxy, scan, secret, send, shard, span, stick, time, trust, txn, uri,
 };
 
+mod authority;
 pub mod bindings;
 pub mod config;
 pub mod control;
 pub mod control_client;
+pub mod init;
 pub mod io;
 pub mod lab;
+pub mod manual;
 pub mod node;
 pub mod rejected;
 pub mod reload;
 pub mod ua;
+pub mod version;
 pub mod why;
 pub mod zone;

@@ -2,14 +2,16 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use steadfast::config::reference;
 use steadfast::control::LogFilter;
+use steadfast::version::VERSION;
 use steadfast::zone::{self, Difference, Weight, Zone};
-use steadfast::{bindings, config, control, lab, node, rejected, reload, ua, why};
+use steadfast::{bindings, config, control, init, lab, manual, node, rejected, reload, ua, why};
 use tracing_subscriber::EnvFilter;
 
 /// Per-thread heaps suit a shard per core.
@@ -19,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A SIP edge proxy whose calls survive the death of the edge that carries
 /// them.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version = VERSION, about)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -45,6 +47,11 @@ enum Command {
         #[arg(long, conflicts_with = "dns")]
         bind: bool,
     },
+    /// Write a first configuration for a domain: a home, its edges, keys and certificates
+    Init(init::Options),
+    /// Print what a configuration may say
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the records that the DNS needs for an edge's cluster, as a master file to include
     Zone {
         /// The configuration file of an edge
@@ -69,12 +76,24 @@ enum Command {
     /// Be a phone without media: register, call, answer
     #[command(subcommand)]
     Ua(ua::Command),
+    /// Print a page of the manual, for `man -l -`
+    Man(manual::Options),
+    /// Print the completions of a shell
+    Completions(manual::CompletionOptions),
     /// What to write instead
     #[command(hide = true, disable_help_flag = true)]
     Load {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Every key, what it holds, its default and its meaning, in Markdown
+    Reference,
+    /// The JSON schema of the file, for editors and programs
+    Schema,
 }
 
 fn main() -> ExitCode {
@@ -87,6 +106,13 @@ fn main() -> ExitCode {
         } => end(check_dns(&config), WRONG_CONFIGURATION),
         Command::Check { config, bind, .. } => end(check(&config, bind), WRONG_CONFIGURATION),
         Command::Zone { config } => end(zone_of(&config).map(say), WRONG_CONFIGURATION),
+        Command::Init(options) => end(init::run(&options).map(say), FAILED),
+        Command::Config(ConfigCommand::Reference) => end(print_out(&reference::markdown()), FAILED),
+        Command::Config(ConfigCommand::Schema) => end(print_out(&reference::json_schema()), FAILED),
+        Command::Man(options) => end(manual::print(Arguments::command(), &options), FAILED),
+        Command::Completions(options) => {
+            end(manual::completions(Arguments::command(), &options), FAILED)
+        }
         Command::Lab(options) => end(lab::run(&options), WRONG_CONFIGURATION),
         Command::Demo(options) => end(lab::demo(&options), FAILED),
         Command::Why(options) => end(why::ask(&options).map(say), FAILED),
@@ -116,6 +142,11 @@ fn load_is_apart(arguments: &[OsString]) -> String {
 /// Prints the answer of a node, which ends its own lines.
 fn say(answer: String) {
     print!("{answer}");
+}
+
+/// Prints what is long, and may go to a program that takes no more of it.
+fn print_out(text: &str) -> std::io::Result<()> {
+    std::io::stdout().lock().write_all(text.as_bytes())
 }
 
 /// How a command ends: with success, or with its sentence and this status.
@@ -234,8 +265,6 @@ const WRONG_CONFIGURATION: u8 = 2;
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     /// The options that a text names.

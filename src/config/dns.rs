@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::file::DnsSection;
 use super::reader::Section;
 use super::{Config, Mistake, NameServer, lacks_tcp, names};
 use crate::id::Transport;
@@ -12,7 +13,7 @@ pub(super) fn read(root: &Section<'_>, config: &mut Config) -> Result<(), Mistak
     let Some(dns) = root.section("dns")? else {
         return Ok(());
     };
-    dns.only(&["servers", "listen", "home_domains"])?;
+    dns.only::<DnsSection>()?;
     let want = "a list of name servers such as [\"192.0.2.53\", \"127.0.0.1:5353\"]";
     if dns.has("servers") || !dns.has("listen") {
         config.dns_servers = dns.list("servers", want, names::name_server)?;

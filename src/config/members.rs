@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::file::MemberTable;
 use super::reader::Section;
 use super::{Mistake, core_port, endpoints, lacks_tcp, names};
 use crate::edge::Member;
@@ -78,7 +79,7 @@ pub(super) fn own<'a>(section: &Section<'a>, name: &str) -> Result<Option<Sectio
 }
 
 fn member(table: &Section<'_>, default_port: u16) -> Result<Member, Mistake> {
-    table.only(&[&ENDPOINT_KEYS[..], &["name", "retire", "site"]].concat())?;
+    table.only::<MemberTable>()?;
     let want = "the member's name, such as \"e1\"";
     let name = table.parsed("name", want, names::node)?;
     let name = name.ok_or_else(|| table.missing("name", want))?;

@@ -199,7 +199,10 @@ pub(super) fn core_name(text: &str) -> Result<CoreName, String> {
 }
 
 /// An IP address.
-pub(super) fn address(text: &str) -> Result<IpAddr, String> {
+///
+/// # Errors
+/// When it is none, in words that go on after the name of what it stands for.
+pub fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_not_one| {
         format!("is {text:?}, which should be an IP address such as \"192.0.2.1\"")
     })
@@ -213,7 +216,10 @@ pub(super) fn one_address(text: &str) -> Result<IpAddr, String> {
 }
 
 /// A domain name: letters, digits, hyphens and dots, in lower case from here.
-pub(super) fn domain(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// When it is none, in words that go on after the name of what it stands for.
+pub fn domain(text: &str) -> Result<String, String> {
     let is_label = |label: &str| {
         !label.is_empty()
             && label

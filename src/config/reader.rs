@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 
+use schemars::JsonSchema;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Mistake;
+use super::{Mistake, file};
 
 /// The file, for the sentences about it.
 #[derive(Clone, Copy)]
@@ -58,8 +59,11 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Refuses every key but these, the first one in the file first.
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), Mistake> {
+    /// Refuses every key but those of the type that describes the section, the first one in the
+    /// file first.
+    pub(super) fn only<T: JsonSchema>(&self) -> Result<(), Mistake> {
+        let known = file::keys_of::<T>();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let unknown = self
             .table
             .keys()
@@ -68,7 +72,7 @@ impl<'a> Section<'a> {
             return Ok(());
         };
         let name = key.get_ref();
-        let text = match nearest(name, known) {
+        let text = match nearest(name, &known) {
             Some(near) => format!("is unknown; did you mean `{near}`?"),
             None => format!("is unknown; the keys here are {}", known.join(", ")),
         };

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::file::{EdgeSection, HomeSection};
 use super::members::members;
 use super::reader::Section;
 use super::rules::{calls_out, destinations, identities};
@@ -23,29 +24,7 @@ pub(super) fn edge(
     core_port: u16,
     folder: &Path,
 ) -> Result<edge::Settings, Mistake> {
-    section.only(&[
-        "cluster",
-        "core_name",
-        "home",
-        "home_domains",
-        "members",
-        "member_names",
-        "names",
-        "peers",
-        "path",
-        "set_size",
-        "token_key_file",
-        "strangers",
-        "calls_out",
-        "reach",
-        "deny",
-        "identity_headers",
-        "challenge_udp_calls",
-        "nat_keepalive",
-        "covers",
-        "flows",
-        "flows_max",
-    ])?;
+    section.only::<EdgeSection>()?;
     let want = "the cluster's domain, such as \"edge.example.com\"";
     let cluster = section.parsed("cluster", want, names::domain)?;
     let cluster = cluster.ok_or_else(|| section.missing("cluster", want))?;
@@ -121,28 +100,7 @@ pub(super) fn home(
     core_port: u16,
     folder: &Path,
 ) -> Result<Home, Mistake> {
-    section.only(&[
-        "domain",
-        "subscribers",
-        "store",
-        "durable",
-        "name",
-        "edges",
-        "edge_peers",
-        "peers",
-        "nonce_key_file",
-        "algorithms",
-        "authenticate",
-        "challenge_calls",
-        "path",
-        "outbound",
-        "redirect",
-        "ring_time",
-        "calls_out",
-        "reach",
-        "deny",
-        "identity_headers",
-    ])?;
+    section.only::<HomeSection>()?;
     let want = "the domain served, such as \"example.com\"";
     let domain = section.parsed("domain", want, names::domain)?;
     let domain = domain.ok_or_else(|| section.missing("domain", want))?;

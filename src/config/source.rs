@@ -72,6 +72,17 @@ pub struct Change {
     pub source: Source,
 }
 
+/// Whether a change of that key waits until the node is started again: of the node's own entry,
+/// for a key of `members`.
+pub(super) fn waits_for_restart(section: &str, key: &str) -> bool {
+    match section {
+        "edge.members" => ENDPOINT_KEYS.contains(&key),
+        _ => WAITING
+            .iter()
+            .any(|(one, keys)| *one == section && keys.contains(&key)),
+    }
+}
+
 /// Reads a file for a node that is to be started.
 ///
 /// # Errors

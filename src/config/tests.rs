@@ -26,7 +26,11 @@ edge_peers = [\"127.0.0.11\", \"127.0.0.12/31\"]
 ";
 
 pub(super) fn read(text: &str) -> Result<Config, Mistake> {
-    parse("e1.toml", text, Path::new(env!("CARGO_MANIFEST_DIR")))
+    let read = parse("e1.toml", text, Path::new(env!("CARGO_MANIFEST_DIR")));
+    if read.is_ok() {
+        reference::tests::fits(text);
+    }
+    read
 }
 
 /// Reads head and section with `old` replaced by `new`.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use super::file::{CertificateTable, TlsSection};
 use super::reader::Section;
 use super::role::existing;
 use super::{Listener, Mistake, Role, keys, names};
@@ -59,7 +60,7 @@ pub(super) fn read(
             }
         };
     };
-    section.only(&["certs", "ca", "require_client_cert"])?;
+    section.only::<TlsSection>()?;
     if !listens {
         let text = "needs a \"tls:ADDRESS:PORT\" too, since there is a section [tls]";
         return Err(root.mistake("listen", text));
@@ -142,7 +143,7 @@ fn settings(section: &Section<'_>, role: &Role, folder: &Path) -> Result<Setting
     let want = "a list such as [{ cert = \"e1.pem\", key = \"e1.key\" }]";
     let tables = section.tables("certs", want)?;
     let pairs = tables.iter().map(|table| {
-        table.only(&["cert", "key"])?;
+        table.only::<CertificateTable>()?;
         Ok(Pair {
             cert: existing(table, "cert", "the certificate, a PEM file", folder)?,
             key: existing(table, "key", "its private key, a PEM file", folder)?,

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 
+use crate::authority;
 use crate::control::private;
 use crate::id::Transport;
 
-use super::{DNS_PORT, EDGES, Fault, HOME, NodeAddress, PORT, TLS_PORT, certificates};
+use super::{DNS_PORT, EDGES, Fault, HOME, NodeAddress, PORT, TLS_PORT};
 
 /// Whom the nodes count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +38,7 @@ pub(super) struct Shape {
 pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, shape: Shape) -> Result<(), Fault> {
     put(folder, "users.txt", USERS)?;
     if shape.core == Transport::Tls {
-        for (name, text) in certificates::files()? {
-            put(folder, &name, &text)?;
-        }
+        put_certificates(folder)?;
     }
     put(folder, &config_name(HOME), &home(shape))?;
     for node in EDGES {
@@ -53,6 +52,32 @@ pub(super) fn write(folder: &Path, key: Option<&[u8; 64]>, shape: Shape) -> Resu
         let hex = HEXLOWER.encode(key);
         let text = format!("# The first key seals tokens; every key opens them.\n{hex}\n");
         put(folder, "cluster.key", &text)?;
+    }
+    Ok(())
+}
+
+/// The root, a certificate for the home and one that all edges share (S-35), with the name of
+/// each of them (C-6, M-3), and one for phones that want to show any.
+fn put_certificates(folder: &Path) -> Result<(), Fault> {
+    const PAIRS: [(&str, &[&str]); 3] = [
+        ("home", &["example.com"]),
+        (
+            "edge",
+            &[
+                "edge.example.com",
+                "e1.edge.example.com",
+                "e2.edge.example.com",
+                "e3.edge.example.com",
+            ],
+        ),
+        ("phone", &["phone.example.com"]),
+    ];
+    let made = authority::make("steadfast lab", &PAIRS.map(|(_, domains)| domains));
+    let made = made.map_err(|why| Fault::Certificates(why.to_string()))?;
+    put(folder, "ca.pem", &made.root)?;
+    for ((name, _), signed) in PAIRS.iter().zip(&made.pairs) {
+        put(folder, &format!("{name}.pem"), &signed.certificate)?;
+        put(folder, &format!("{name}.key"), &signed.key)?;
     }
     Ok(())
 }
@@ -194,7 +219,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::config::{self, Role};
+    use crate::config::{self, Role, reference};
 
     const fn shape(core: Transport) -> Shape {
         Shape {
@@ -215,7 +240,9 @@ mod tests {
         let mode = std::fs::metadata(&key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         for edge in EDGES {
-            let config = config::load(&folder.join(config_name(edge))).unwrap();
+            let file = folder.join(config_name(edge));
+            reference::tests::fits(&std::fs::read_to_string(&file).unwrap());
+            let config = config::load(&file).unwrap();
             let Role::Edge(settings) = config.role else {
                 panic!("not an edge")
             };
@@ -241,7 +268,9 @@ mod tests {
         assert!(matches!(config.role, Role::Edge(settings) if settings.token_keys.is_empty()));
         write(&folder, None, shape(Transport::Tls)).unwrap();
         for node in EDGES.into_iter().chain([HOME]) {
-            let config = config::load(&folder.join(config_name(node))).unwrap();
+            let file = folder.join(config_name(node));
+            reference::tests::fits(&std::fs::read_to_string(&file).unwrap());
+            let config = config::load(&file).unwrap();
             assert!(
                 config
                     .tls

@@ -24,6 +24,7 @@ mod dns;
 mod failover;
 mod fork;
 mod generator;
+mod init;
 mod kept_flows;
 mod lab;
 mod lifecycle;

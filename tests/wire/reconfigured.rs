@@ -291,7 +291,7 @@ fn an_edge_that_is_taken_away_is_neither_asked_nor_named() {
     world.mute.push(OTHER.parse().unwrap());
     asked(&mut world);
     let opened = |world: &World| world.counter(EDGES[0], "circuits_opened");
-    assert_eq!(opened(&world), world.width.into(), "{}", world.ladder());
+    assert_eq!(opened(&world), u64::from(world.width), "{}", world.ladder());
     let is_named = |world: &mut World, call_id| {
         let mut joe = Register::new("joe", JOE);
         joe.call_id = call_id;
@@ -308,7 +308,7 @@ fn an_edge_that_is_taken_away_is_neither_asked_nor_named() {
     // It comes back, and is asked as any member is.
     world.reconfigure_edge(EDGES[0], join);
     assert_eq!(asked(&mut world), 4 * shards);
-    assert_eq!(opened(&world), world.width.into());
+    assert_eq!(opened(&world), u64::from(world.width));
     assert!(is_named(&mut world, "three"));
 }
 

@@ -209,10 +209,10 @@ fn what_does_not_fit_what_waits_is_refused_and_says_so() {
                 .replace("set_size", "x")
                 .replace("[edge]", "[edge]\nx = 1")
         ),
-        "e1.toml, line 4: [edge] `x` is unknown; the keys here are cluster, core_name, home, \
-         home_domains, members, member_names, names, peers, path, set_size, token_key_file, \
-         strangers, calls_out, reach, deny, identity_headers, challenge_udp_calls, nat_keepalive, \
-         covers, flows, flows_max"
+        "e1.toml, line 4: [edge] `x` is unknown; the keys here are calls_out, \
+         challenge_udp_calls, cluster, core_name, covers, deny, flows, flows_max, home, \
+         home_domains, identity_headers, member_names, members, names, nat_keepalive, path, peers, \
+         reach, set_size, strangers, token_key_file"
     );
     let gone = running.folder.join("e1.toml");
     std::fs::remove_file(&gone).unwrap();

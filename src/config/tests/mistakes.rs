@@ -26,9 +26,10 @@ fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
         HOME,
         "store =",
         "workers =",
-        "e1.toml, line 6: [home] `workers` is unknown; the keys here are domain, subscribers, \
-         store, durable, name, edges, edge_peers, peers, nonce_key_file, algorithms, authenticate, \
-         challenge_calls, path, outbound, redirect, ring_time, calls_out, reach, deny, identity_headers",
+        "e1.toml, line 6: [home] `workers` is unknown; the keys here are algorithms, \
+         authenticate, calls_out, challenge_calls, deny, domain, durable, edge_peers, edges, \
+         identity_headers, name, nonce_key_file, outbound, path, peers, reach, redirect, ring_time, \
+         store, subscribers",
     );
 }
 
@@ -75,7 +76,9 @@ fn a_missing_key_is_named_with_what_it_must_be() {
         HOME,
         "[home]",
         "[other]",
-        "e1.toml, line 3: `other` is unknown; the keys here are name, listen, core_listen, core_port, shards, tls, edge, home, control, metrics, log, watch, unlimited, connections_per_source, source_memory, dns",
+        "e1.toml, line 3: `other` is unknown; the keys here are connections_per_source, control, \
+         core_listen, core_port, dns, edge, home, listen, log, metrics, name, shards, source_memory, \
+         tls, unlimited, watch",
     );
     assert_eq!(
         read(HEAD).err().unwrap().to_string(),
