@@ -46,7 +46,9 @@ pub use dns_request::{DnsRequest, DnsSender, to_dns};
 pub use executor::{Handle, Start, check_cores, start};
 #[cfg(test)]
 pub(crate) use inbox::inbox;
-pub use inbox::{Answer, HOMES_IN_REACH, NewSettings, Number, Order, Orders, Question};
+pub use inbox::{
+    Answer, HOMES_IN_REACH, NewSettings, Number, Numbers, Order, Orders, Question, Turns,
+};
 pub use machine::{take_small_pages, warn_about_machine};
 pub use mesh::{Mesh, mesh};
 pub use purpose::Purpose;

@@ -14,8 +14,9 @@ pub mod architecture {}
 #[doc(hidden)]
 pub use steadfast_core::omit;
 pub use steadfast_core::{
-    admission, agent, bytes, digest, edge, edit, error, frame, grammar, guard, home, id, limits,
-    locate, pacing, protocol, proxy, scan, secret, send, shard, span, stick, time, trust, txn, uri,
+    admission, agent, bytes, digest, edge, edit, error, frame, grammar, guard, histogram, home, id,
+    limits, locate, pacing, protocol, proxy, scan, secret, send, shard, span, stick, time, trust,
+    txn, uri,
 };
 
 mod authority;

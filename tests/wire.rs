@@ -46,6 +46,7 @@ mod wire {
     mod locating;
     mod loops;
     mod lost_connections;
+    mod measured;
     mod moved_dialogs;
     mod named_homes;
     mod new_dialogs;

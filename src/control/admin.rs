@@ -1,7 +1,7 @@
 //! What an operator may ask a running node, over HTTP: on a Unix socket that
 //! only its owner may open, and on a TCP port as well what metrics and balancers ask for.
 //!
-//! - `/metrics`: every counter and gauge of every shard, as Prometheus reads it.
+//! - `/metrics`: every number of every shard, as Prometheus reads it.
 //! - `/why?uri=URI`: why a request for it goes where it goes; `&json` as JSON.
 //! - `/rejected`: what was refused, counted by reason, and the last of it; `?json`.
 //! - `/bindings?aor=URI`: the bindings of an address of record, at a home; with DELETE
@@ -29,7 +29,7 @@ use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{mpsc, oneshot};
@@ -39,6 +39,7 @@ pub use self::sockets::{AdminFault, AdminSockets, check};
 
 use self::bindings::BindingsChange;
 use self::json::quoted;
+use self::metrics::{ProcessNumbers, Scrape};
 use super::ShownCertificates;
 use super::reload::{Request, Shown};
 use crate::io::{Answer, Order, Orders, Question, StoreState};
@@ -138,21 +139,18 @@ impl Node {
     }
 }
 
-async fn metrics(State(admin): State<Arc<Node>>) -> Response {
-    let answers = admin.ask_shards(&Question::Numbers).await;
-    let status = admin.status.read();
-    let mut text = metrics::write(&admin.name, admin.shards.len(), &answers, &status);
-    let reasons = admin.ask_shards(&Question::Reasons).await;
-    text.push_str(&rejected::metrics(&admin.name, &reasons));
-    if let Some(store) = &admin.store {
-        text.push_str(&metrics::store(&admin.name, store));
-    }
-    let certificates = admin.certificates.all();
-    if !certificates.is_empty() {
-        text.push_str(&metrics::certificates(&admin.name, &certificates));
-    }
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+async fn metrics(State(admin): State<Arc<Node>>, headers: HeaderMap) -> Response {
+    let scrape = Scrape {
+        node: admin.name.clone(),
+        shards: admin.shards.len(),
+        numbers: metrics::numbers(admin.ask_shards(&Question::Numbers).await),
+        status: admin.status.read(),
+        reasons: metrics::reasons(admin.ask_shards(&Question::Reasons).await),
+        store: admin.store.clone(),
+        certificates: admin.certificates.all(),
+        process: ProcessNumbers::read(),
+    };
+    scrape.respond(&headers)
 }
 
 async fn status(

@@ -169,6 +169,9 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Every one of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
+
     /// The token of a Via header.
     #[must_use]
     pub const fn via_token(self) -> &'static str {
@@ -182,7 +185,7 @@ impl Transport {
     /// The transport that a Via header names, if it is one of these.
     #[must_use]
     pub(crate) fn from_via_token(token: &[u8]) -> Option<Self> {
-        [Self::Udp, Self::Tcp, Self::Tls]
+        Self::ALL
             .into_iter()
             .find(|known| token.eq_ignore_ascii_case(known.via_token().as_bytes()))
     }

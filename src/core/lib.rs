@@ -7,7 +7,7 @@
 //! and `shard` runs them in this order; whoever is outside calls `shard` alone.
 //!
 //! - A room uses the rooms to its left and the ground floor (`time`, `limits`,
-//!   `id`, `span`, `error`, `digest`, `secret`, `guard`, `admission`, `pacing`).
+//!   `id`, `span`, `error`, `digest`, `secret`, `guard`, `admission`, `pacing`, `histogram`).
 //!   `edge`, `home` and `agent` do not use one another.
 //! - The shell, the package `steadfast`, knows the core; the core does not know it.
 //!
@@ -21,6 +21,7 @@ pub mod admission;
 pub mod digest;
 pub mod error;
 pub mod guard;
+pub mod histogram;
 pub mod id;
 pub mod limits;
 #[doc(hidden)]

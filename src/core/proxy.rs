@@ -65,6 +65,7 @@ mod step;
 mod tag;
 mod timer_c;
 mod timers;
+mod traffic;
 mod validate;
 pub mod why_text;
 
@@ -89,6 +90,7 @@ pub use route_set::Recorded;
 pub use secrets::Secrets;
 pub use servers::Servers;
 pub use step::Step;
+pub use traffic::{Place, Side, Traffic};
 pub use why_text::{Fact, Facts};
 
 use contexts::Contexts;

@@ -34,8 +34,10 @@ use crate::error::Malformed;
 use crate::frame;
 use crate::guard::Kind;
 use crate::home::Home;
-use crate::id::{Flow, SocketId};
-use crate::proxy::{Counters, Fate, Net, Policy, Proxy, Request, Response, Step, Timer, Turn};
+use crate::id::{Flow, SocketId, Transport};
+use crate::proxy::{
+    Counters, Fate, Net, Policy, Proxy, Request, Response, Step, Timer, Traffic, Turn,
+};
 use crate::scan::{Message, scan};
 use crate::send::{Flows, LivenessEvent};
 use crate::time::{Duration, Instant};
@@ -65,6 +67,8 @@ pub struct Shard {
     partials: Vec<Vec<u8>>,
     /// What is to be done about silent peers.
     liveness: Vec<LivenessEvent>,
+    /// When it began to refuse what is new, and how much it had refused by then.
+    sheds_since: Option<(Instant, u64)>,
 }
 
 enum RoleState {
@@ -136,6 +140,7 @@ impl Shard {
             message: Message::default(),
             partials: Vec::new(),
             liveness: Vec::new(),
+            sheds_since: None,
         };
         if let RoleMut::Proxy(_, turn) = shard.role_mut(now) {
             turn.policy.on_start(&mut Step::new(turn.net, now));
@@ -296,6 +301,35 @@ impl Shard {
         ]
     }
 
+    /// What is known of homes and edges at this moment, by name: flows to them that are watched,
+    /// those of them whose peers answer, and destinations that failed and have not worked since.
+    #[must_use]
+    pub fn peer_gauges(&self) -> [(&'static str, usize); 3] {
+        let liveness = &self.net.liveness;
+        [
+            ("peers_watched", liveness.peers.len()),
+            ("peers_up", liveness.peers.alive()),
+            ("circuits_open", liveness.health.len()),
+        ]
+    }
+
+    /// What passed so far, and how long it took.
+    #[must_use]
+    pub fn traffic(&self) -> &Traffic {
+        &self.net.traffic
+    }
+
+    /// Phones bound to flows of an edge, by transport; `None`: it is no edge.
+    #[must_use]
+    pub fn phones(&self) -> Option<[(Transport, u32); 3]> {
+        match &self.role {
+            RoleState::Edge(edge) => {
+                Some(Transport::ALL.map(|over| (over, edge.phones_over(over))))
+            }
+            RoleState::Home(_) | RoleState::Agent(_) => None,
+        }
+    }
+
     /// Addresses of homes that an edge can reach, as far as it knows; `None`: it is no edge.
     #[must_use]
     pub fn homes_in_reach(&self) -> Option<usize> {
@@ -392,6 +426,9 @@ impl Shard {
                         if ingress.handed == 0 {
                             turn.net.counters.requests_in += 1;
                             turn.net.counters.taken(fate);
+                            let place = turn.place(&request);
+                            let method = request.message.method();
+                            turn.net.traffic.count_request(method, place);
                         }
                     }
                     RoleMut::Agent(agent, step) => agent.request(step, &request),

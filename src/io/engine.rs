@@ -24,7 +24,7 @@ use super::sockets::Bound;
 use super::streams::Streams;
 use super::tls::Tls;
 use super::udp::UdpPorts;
-use super::{Counters, DnsSender, Record, Sockets, StoreSender};
+use super::{Counters, DnsSender, Record, Sockets, StoreSender, Turns};
 use crate::id::Transport;
 use crate::limits;
 use crate::locate::LookupId;
@@ -59,6 +59,7 @@ pub(super) struct Engine {
     /// The last turn ended with output left.
     is_unsettled: bool,
     counters: Counters,
+    turns: Turns,
     /// Set by the order to drain: when the shard ends at the latest.
     ends_at: Option<Instant>,
 }
@@ -144,6 +145,7 @@ impl Engine {
             is_behind: false,
             is_unsettled: false,
             counters: Counters::default(),
+            turns: Turns::default(),
             ends_at: None,
         })
     }
@@ -174,8 +176,9 @@ impl Engine {
         let most = self.wait();
         self.ring.enter(most)?;
         self.mesh.rise();
-        self.now = self.clock.now();
-        let waited = self.now.since(began);
+        let woke = self.clock.now();
+        self.now = woke;
+        let waited = woke.since(began);
         let since = self.backlog.begin(self.now);
         let mut count = self.on_completions();
         // The kernel reads a few datagrams of a socket at a time.
@@ -192,7 +195,10 @@ impl Engine {
         self.mesh.wake()?;
         let now = self.clock.now();
         if count > 0 || was_handed || has_ticked {
-            self.shard.late(now, now.since(since));
+            let late = now.since(since);
+            self.turns.delay.record(now.since(woke));
+            self.turns.queue.record(late);
+            self.shard.late(now, late);
         }
         self.backlog.end(now, self.is_behind, || self.ports.held());
         // What another thread gives ends a wait: one that nothing ended found nothing.

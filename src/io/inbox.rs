@@ -9,8 +9,10 @@ use tokio::sync::mpsc;
 
 use super::bell::Bell;
 use super::tls::Tls;
+use crate::histogram::Histogram;
+use crate::id::Transport;
 use crate::locate::{LookupId, Records};
-use crate::proxy::{Facts, Reason, Reject};
+use crate::proxy::{Facts, Reason, Reject, Traffic};
 use crate::shard::Configuration;
 use crate::{home, limits};
 
@@ -100,7 +102,7 @@ pub enum Question {
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// To `Question::Numbers`.
-    Numbers(Vec<Number>),
+    Numbers(Box<Numbers>),
     /// To `Question::Why`.
     Why(Facts),
     /// To `Question::Reasons`, and to `Question::Rejected` with the last ones.
@@ -111,6 +113,37 @@ pub enum Answer {
 
 /// The number of the addresses of homes that an edge can reach; homes have none.
 pub const HOMES_IN_REACH: &str = "homes_in_reach";
+
+/// What a shard counted and what it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// One by one, in the same order on every shard.
+    pub rows: Vec<Number>,
+    /// Messages by what they are, and how long calls and registrations took.
+    pub traffic: Traffic,
+    /// How long its turns took, and what waited for them.
+    pub turns: Turns,
+    /// Phones bound to flows of an edge, by transport; `None`: it is no edge.
+    pub phones: Option<[(Transport, u32); 3]>,
+}
+
+/// How long the turns of a shard took that had something to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turns {
+    /// From the end of a wait to the next one: so long everything else has to wait.
+    pub delay: Histogram,
+    /// How long the oldest message that a turn dealt with may have waited by its end, in the
+    /// sockets and in the turn.
+    pub queue: Histogram,
+}
+
+impl Turns {
+    /// Adds those of another shard.
+    pub fn merge(&mut self, other: &Self) {
+        self.delay.merge(&other.delay);
+        self.queue.merge(&other.queue);
+    }
+}
 
 /// One number of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Registrations on their way to the store.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -40,9 +41,76 @@ pub struct StoreState {
     failed: AtomicU64,
     set_aside: AtomicU64,
     is_failing: AtomicBool,
+    watched: Watched,
+}
+
+/// One record at a time on its way to the disk.
+#[derive(Debug, Default)]
+struct Watched {
+    /// Its number among those handed over; 0: none is watched.
+    number: AtomicU64,
+    /// When it was handed over, in microseconds since `start`.
+    since_us: AtomicU64,
+    /// How long the last one took, in microseconds.
+    took_us: AtomicU64,
+    start: OnceLock<Instant>,
+}
+
+/// Somebody is about to say which record is watched.
+const CHOOSING: u64 = u64::MAX;
+
+impl Watched {
+    fn now_us(&self) -> u64 {
+        let start = self.start.get_or_init(Instant::now);
+        u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// A record was handed over: it is watched, unless another one is.
+    fn handed(&self, number: u64) {
+        let free = self.number.load(Ordering::Relaxed) == 0;
+        let order = Ordering::Acquire;
+        if free
+            && (self.number)
+                .compare_exchange(0, CHOOSING, order, Ordering::Relaxed)
+                .is_ok()
+        {
+            self.since_us.store(self.now_us(), Ordering::Relaxed);
+            self.number.store(number, Ordering::Release);
+        }
+    }
+
+    /// So many are on disk.
+    fn settled(&self, settled: u64) {
+        let number = self.number.load(Ordering::Acquire);
+        if (1..=settled).contains(&number) {
+            self.took_us.store(self.age_us(), Ordering::Relaxed);
+            self.number.store(0, Ordering::Release);
+        }
+    }
+
+    fn age_us(&self) -> u64 {
+        let since = self.since_us.load(Ordering::Relaxed);
+        self.now_us().saturating_sub(since)
+    }
+
+    fn lag_us(&self) -> u64 {
+        let took = self.took_us.load(Ordering::Relaxed);
+        match self.number.load(Ordering::Acquire) {
+            0 | CHOOSING => took,
+            _ => took.max(self.age_us()),
+        }
+    }
 }
 
 impl StoreState {
+    /// How long a record takes from a shard to the disk, in microseconds: of those that are
+    /// watched, one at a time, the last one, or the one that is on its way where that takes
+    /// longer already.
+    #[must_use]
+    pub fn lag_us(&self) -> u64 {
+        self.watched.lag_us()
+    }
+
     /// Records that are on their way to the disk and not there yet.
     #[must_use]
     pub fn unsaved(&self) -> u64 {
@@ -72,7 +140,8 @@ impl StoreState {
     /// So many records are on disk, or are not needed there any more.
     pub fn note_settled(&self, records: usize) {
         let records = u64::try_from(records).unwrap_or(u64::MAX);
-        self.settled.fetch_add(records, Ordering::AcqRel);
+        let before = self.settled.fetch_add(records, Ordering::AcqRel);
+        self.watched.settled(before + records);
     }
 
     /// A batch could not be written.
@@ -117,7 +186,8 @@ impl StoreSender {
 
     fn send(&self, record: Record) -> Result<(), TrySendError<Record>> {
         self.sender.try_send(record)?;
-        self.state.handed.fetch_add(1, Ordering::AcqRel);
+        let before = self.state.handed.fetch_add(1, Ordering::AcqRel);
+        self.state.watched.handed(before + 1);
         Ok(())
     }
 
@@ -158,6 +228,26 @@ impl StoreSender {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_record_at_a_time_says_how_long_the_store_takes() {
+        let watched = Watched::default();
+        watched.handed(3);
+        // The later one is not watched meanwhile.
+        watched.handed(4);
+        watched.settled(2);
+        assert_eq!(watched.number.load(Ordering::Relaxed), 3);
+        let since = watched.since_us.load(Ordering::Relaxed);
+        while watched.now_us() < since + 2_000 {
+            std::hint::spin_loop();
+        }
+        assert!(watched.lag_us() >= 2_000, "it is under way");
+        watched.settled(3);
+        let took = watched.lag_us();
+        assert!(took >= 2_000 && watched.lag_us() == took, "it has arrived");
+        watched.handed(5);
+        assert_eq!(watched.number.load(Ordering::Relaxed), 5);
+    }
 
     #[test]
     fn a_full_channel_drops_and_counts() {

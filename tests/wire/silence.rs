@@ -45,6 +45,8 @@ pub(super) fn notices(world: &World, of: &str) -> Vec<String> {
             Notice::PeerDown { peer, .. } => format!("{peer} down"),
             Notice::SourceNear { source, .. } => format!("{source} near"),
             Notice::UnrecognisedEdge { source, .. } => format!("{source} unrecognised"),
+            Notice::SheddingBegan { .. } => "sheds".to_owned(),
+            Notice::SheddingEnded { .. } => "sheds no longer".to_owned(),
             Notice::SipsRefused { source } => format!("{source} asks for sips"),
         })
         .collect()

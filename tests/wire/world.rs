@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use steadfast::home::Bindings;
 use steadfast::id::{ShardSet, Transport};
 use steadfast::locate::{LookupId, Records};
-use steadfast::proxy::{Facts, Reject};
+use steadfast::proxy::{Facts, Reject, Traffic};
 use steadfast::send::{self, Handoff, Local};
 use steadfast::shard::{Input, Notice, Shard};
 use steadfast::time::{Duration, Instant};
@@ -345,6 +345,26 @@ impl World {
             |answers: &Result<Bindings, _>| answers.as_ref().is_ok_and(|it| it.is_keeper);
         let index = answers.iter().position(is_keeper).unwrap_or_default();
         answers.into_iter().nth(index).unwrap()
+    }
+
+    /// What passed a node, over all its shards.
+    pub(crate) fn traffic(&self, addr: &str) -> Traffic {
+        let mut all = Traffic::default();
+        for shard in &self.shards[self.shards_of(addr)] {
+            all.merge(shard.traffic());
+        }
+        all
+    }
+
+    /// The phones that are bound to flows of an edge, by transport.
+    pub(crate) fn phones(&self, addr: &str) -> [u32; 3] {
+        let mut all = [0; 3];
+        for shard in &self.shards[self.shards_of(addr)] {
+            for (all, (_, count)) in all.iter_mut().zip(shard.phones().unwrap()) {
+                *all += count;
+            }
+        }
+        all
     }
 
     /// What a node holds at this moment, over all its shards.

@@ -90,5 +90,5 @@ fn lacks_home(answer: &Answer) -> bool {
         return false;
     };
     let none = |number: &Number| number.name == HOMES_IN_REACH && number.value == 0;
-    numbers.iter().any(none)
+    numbers.rows.iter().any(none)
 }

@@ -99,38 +99,6 @@ fn one(reject: &Reject) -> String {
     )
 }
 
-/// The counts as Prometheus reads them, behind what `metrics` writes.
-pub(super) fn metrics(node: &str, answers: &[(usize, Answer)]) -> String {
-    let mut out = String::new();
-    for (shard, answer) in answers {
-        let Answer::Rejected(reasons, _) = answer else {
-            continue;
-        };
-        for Reason {
-            status,
-            reason,
-            count,
-        } in reasons
-        {
-            if out.is_empty() {
-                out.push_str(
-                    "# HELP steadfast_rejected_by_reason_total Requests refused by an answer of \
-                     our own.\n# TYPE steadfast_rejected_by_reason_total counter\n",
-                );
-            }
-            let node = node.replace(['\\', '"', '\n'], "_");
-            push(
-                &mut out,
-                format_args!(
-                    "steadfast_rejected_by_reason_total{{node=\"{node}\",shard=\"{shard}\",\
-                     status=\"{status}\",reason=\"{reason}\"}} {count}\n"
-                ),
-            );
-        }
-    }
-    out
-}
-
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     let written = out.write_fmt(text);
     debug_assert!(written.is_ok(), "a String takes every character");
@@ -180,11 +148,5 @@ mod tests {
             "{json}"
         );
         assert_eq!(Refused::of(Vec::new()).words(), "nothing was refused\n");
-        let text = metrics("h1", &answers());
-        assert_eq!(text.matches("# TYPE").count(), 1);
-        assert!(
-            text.ends_with("{node=\"h1\",shard=\"1\",status=\"403\",reason=\"A\"} 4\n"),
-            "{text}"
-        );
     }
 }

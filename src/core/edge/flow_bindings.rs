@@ -29,7 +29,7 @@ use notes::Notes;
 use table::{Record, Table};
 
 use super::Subscriber;
-use crate::id::Flow;
+use crate::id::{Flow, Transport};
 use crate::limits::{REGISTRATIONS_MAX, TOKEN_FIELD_MAX, USER_REGISTRATIONS_MAX};
 use crate::time::Instant;
 
@@ -325,6 +325,12 @@ impl FlowBindings {
             }
             self.open_cursor += 1;
         }
+    }
+
+    /// Number of them over a transport.
+    #[must_use]
+    pub(super) const fn over(&self, transport: Transport) -> u32 {
+        self.table.over(transport)
     }
 
     /// Number of bindings, expired ones included that `expire` has not come to.

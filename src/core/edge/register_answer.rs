@@ -155,6 +155,7 @@ impl Edge {
             edges,
             flags: named.flags(),
             follows,
+            is_tls: step.net.flows.transport(flow) == Transport::Tls,
             is_kept_open,
             is_restored: false,
             expires: until,

@@ -68,6 +68,7 @@ impl Edge {
                 flags: row.flags,
                 follows: row.follows,
                 is_restored: true,
+                is_tls: false,
                 is_kept_open: row.is_kept_open && self.pings(),
                 expires: row.expires,
             });

@@ -217,6 +217,7 @@ mod tests {
             flags: 6,
             follows: Follows::Name,
             is_restored: false,
+            is_tls: false,
             is_kept_open: true,
             expires: Instant::from_micros(100_000_001),
         };

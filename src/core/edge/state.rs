@@ -6,7 +6,7 @@ use super::homes::Homes;
 use super::phone_directory::PhoneDirectory;
 use super::refreshed_dialogs::RefreshedDialogs;
 use super::{Codec, EdgeSet, FlowBindings, Settings, Subscriber, Token};
-use crate::id::Flow;
+use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::proxy::Net;
 use crate::scan::Message;
@@ -100,6 +100,12 @@ impl Edge {
     #[must_use]
     pub(crate) const fn bound_phones(&self) -> usize {
         self.flow_bindings.len()
+    }
+
+    /// Number of phones bound to flows of this shard over a transport.
+    #[must_use]
+    pub(crate) const fn phones_over(&self, transport: Transport) -> u32 {
+        self.flow_bindings.over(transport)
     }
 
     /// Addresses of homes where nothing has failed since they last worked.

@@ -90,6 +90,7 @@ impl Turn<'_> {
         let Reply { status, reason, .. } = reply;
         let bytes = self.net.answer(request, status, reason, lines);
         self.net.counters.answers += 1;
+        self.count_answer(request, status);
         self.answer(request.reply_flow(), bytes);
     }
 

@@ -41,6 +41,7 @@ impl Proxy {
         let (status, reason) = (200, "OK");
         let bytes = turn.net.answer(request, status, reason, b"");
         turn.net.counters.answers += 1;
+        turn.count_answer(request, status);
         match turn.net.txns.open_server(
             turn.now,
             key,

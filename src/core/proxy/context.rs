@@ -9,6 +9,7 @@ use crate::limits;
 use crate::scan::Method;
 use crate::send::Refresh;
 use crate::span::Span;
+use crate::time::Instant;
 use crate::trust::Ingress;
 
 /// One request under way.
@@ -16,6 +17,8 @@ use crate::trust::Ingress;
 pub struct Context {
     /// Its method.
     pub method: Method,
+    /// When it came.
+    pub(super) began: Instant,
     /// Where it came in, and what was found out there.
     pub ingress: Ingress,
     /// What the role noted.

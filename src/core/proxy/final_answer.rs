@@ -137,6 +137,7 @@ impl Proxy {
         let (ingress, outline) = (context.ingress, &mut self.again);
         self.returns.reroute(turn, server, ingress, &bytes, outline);
         turn.net.counters.responses_out += 1;
+        turn.count_forwarded(context, status);
         let send = turn.net.txns.respond(turn.now, server, status, bytes);
         // A phone that took the request has given a provisional or a 2xx. Anybody gets a refusal: it
         // is withheld from an address that may be forged (`address_validation`).

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::Place;
 use crate::bytes::Buf;
 use crate::id::ServerId;
 use crate::limits;
@@ -20,6 +21,8 @@ pub(super) struct HeldAnswer {
     pub(super) number: u64,
     pub(super) server: ServerId,
     pub(super) since: Instant,
+    /// Where its REGISTER came in.
+    pub(super) place: Place,
     /// What it says once that is on disk.
     pub(super) kept: Buf,
     /// What it says where that does not get there.

@@ -46,10 +46,12 @@ impl Proxy {
         let bytes = limits::TRANSACTION_BYTES + kept.size() + failed.size();
         let source = request.ingress.source.ip();
         turn.net.txns.charge_server(server, source, bytes);
+        let place = turn.place(request);
         turn.net.held_answers.push(HeldAnswer {
             number,
             server,
             since: turn.now,
+            place,
             kept,
             failed,
         });
@@ -64,6 +66,7 @@ impl Turn<'_> {
             .on_stored(&mut Step::new(self.net, self.now), up_to);
         while let Some(answer) = self.net.held_answers.take(up_to) {
             self.net.counters.registrations += 1;
+            self.count_stored(answer.place, answer.since, 200);
             self.release(answer.server, 200, answer.kept);
         }
     }
@@ -74,6 +77,7 @@ impl Turn<'_> {
             .on_not_stored(&mut Step::new(self.net, self.now));
         while let Some(answer) = self.net.held_answers.take(u64::MAX) {
             self.net.counters.registrations_not_stored += 1;
+            self.count_stored(answer.place, answer.since, 500);
             self.release(answer.server, 500, answer.failed);
         }
     }

@@ -34,6 +34,7 @@ impl Proxy {
         branches.extend(targets.map(Branch::new));
         Context {
             method: request.message.method(),
+            began: turn.now,
             ingress: request.ingress,
             note: std::mem::replace(&mut self.plan.note, Note::Nothing),
             refresh: self.plan.refresh.take(),

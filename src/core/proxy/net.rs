@@ -14,7 +14,7 @@
 //! | `handover` | what is given to the other shards |
 //! | `acks` | the ACK of a refusal, which is made hop by hop |
 
-use super::{Counters, HeldAnswers, Liveness, Owner, Secrets, Servers, Timer};
+use super::{Counters, HeldAnswers, Liveness, Owner, Secrets, Servers, Timer, Traffic};
 use crate::admission::Admission;
 use crate::bytes::Pool;
 use crate::guard::Guard;
@@ -53,6 +53,8 @@ pub struct Net {
     pub outbox: Outbox,
     /// What happened.
     pub counters: Counters,
+    /// What passed, and how long it took.
+    pub(crate) traffic: Box<Traffic>,
     /// Calendar time of the clock's zero.
     pub wall: Wall,
     /// The shards of this node.
@@ -86,6 +88,7 @@ impl Net {
             held_answers: HeldAnswers::default(),
             outbox: Outbox::default(),
             counters: Counters::default(),
+            traffic: Box::default(),
             wall,
             shard_set,
             clock: now,

@@ -178,6 +178,7 @@ impl Proxy {
             .net
             .answer(request, reply.status, reply.reason, &self.plan.lines);
         turn.net.counters.answers += 1;
+        turn.count_answer(request, reply.status);
         let source = request.ingress.source.ip();
         turn.net.txns.charge_server(server, source, 0);
         let send = turn.net.txns.respond(turn.now, server, reply.status, bytes);

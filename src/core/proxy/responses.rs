@@ -104,6 +104,10 @@ impl Proxy {
             turn.update_health(&branch.target, response);
             branch.is_from_target = turn.is_of_target(response);
         }
+        if let Some(context) = self.contexts.get(slot) {
+            let is_inside = context.branches.get(index).is_some_and(|it| it.is_inside);
+            turn.count_received(context.method, response, is_inside);
+        }
         match response.status {
             ..200 => self.provisional(turn, slot, index, response),
             200..300 => self.success(turn, slot, index, response),
@@ -186,6 +190,9 @@ impl Proxy {
         }
         if was_answered && !context.is_invite() {
             return;
+        }
+        if !was_answered {
+            turn.count_set_up(context);
         }
         let edits = &mut self.edits;
         edits.clear();

@@ -23,6 +23,49 @@ pub enum Method {
 }
 
 impl Method {
+    /// Every one of them, in the order of their numbers.
+    pub const ALL: [Self; 15] = [
+        Self::Ack,
+        Self::Bye,
+        Self::Cancel,
+        Self::Info,
+        Self::Invite,
+        Self::Message,
+        Self::Notify,
+        Self::Options,
+        Self::Prack,
+        Self::Publish,
+        Self::Refer,
+        Self::Register,
+        Self::Subscribe,
+        Self::Update,
+        Self::Other,
+    ];
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    /// Its token; "other" for what we have no rule for.
+    #[must_use]
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Ack => "ACK",
+            Self::Bye => "BYE",
+            Self::Cancel => "CANCEL",
+            Self::Info => "INFO",
+            Self::Invite => "INVITE",
+            Self::Message => "MESSAGE",
+            Self::Notify => "NOTIFY",
+            Self::Options => "OPTIONS",
+            Self::Prack => "PRACK",
+            Self::Publish => "PUBLISH",
+            Self::Refer => "REFER",
+            Self::Register => "REGISTER",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::Update => "UPDATE",
+            Self::Other => "other",
+        }
+    }
+
     /// Methods are case-sensitive (RFC 3261 §7.1).
     #[must_use]
     pub fn from_token(token: &[u8]) -> Self {
@@ -66,6 +109,14 @@ impl Method {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_method_stands_at_its_number_and_is_its_token() {
+        for (number, method) in Method::ALL.into_iter().enumerate() {
+            assert_eq!(method as usize, number);
+            assert_eq!(Method::from_token(method.token().as_bytes()), method);
+        }
+    }
 
     #[test]
     fn methods_are_case_sensitive_and_never_unescaped() {

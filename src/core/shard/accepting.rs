@@ -17,6 +17,34 @@ impl Shard {
     /// may have waited so long (V-6).
     pub fn late(&mut self, now: Instant, late: Duration) {
         self.net.admission.measured(now, late);
+        self.tell_of_shedding(now);
+    }
+
+    /// Has the operator told when shedding begins and when it is over: once each, whatever the
+    /// share becomes meanwhile.
+    fn tell_of_shedding(&mut self, now: Instant) {
+        let percent = self.net.admission.loss();
+        let counters = &self.net.counters;
+        let refused = counters.shed_new
+            + counters.shed_renewals
+            + counters.shed_calls
+            + counters.shed_emergencies
+            + counters.connections_shed;
+        match self.sheds_since {
+            None if percent > 0 => {
+                self.sheds_since = Some((now, refused));
+                let notice = Notice::SheddingBegan { percent };
+                self.net.outbox.notify(notice);
+            }
+            Some((since, before)) if percent == 0 => {
+                self.sheds_since = None;
+                self.net.outbox.notify(Notice::SheddingEnded {
+                    lasted: now.since(since),
+                    refused: refused - before,
+                });
+            }
+            None | Some(_) => {}
+        }
     }
 
     /// Whether a connection that was just accepted may stay. Over TLS it then

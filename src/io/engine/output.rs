@@ -151,6 +151,16 @@ fn log(notice: &Notice) {
                  reach the homes over TLS (`home`), or have such phones use `sip` over TLS"
             );
         }
+        Notice::SheddingBegan { percent } => {
+            tracing::warn!(
+                percent,
+                "late in its work: a share of what is new is refused, the least worth first"
+            );
+        }
+        Notice::SheddingEnded { lasted, refused } => {
+            let seconds = lasted.as_secs();
+            tracing::info!(seconds, refused, "in time again: everything is taken in");
+        }
         Notice::SourceNear { source, near } => {
             let Near { held, most } = *near;
             tracing::warn!(%source, held, most, "a source comes near its bound of connections");

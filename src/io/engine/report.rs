@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::io::counters::Counters;
-use crate::io::{Answer, HOMES_IN_REACH, Number, Question};
+use crate::io::{Answer, HOMES_IN_REACH, Number, Numbers, Question};
 
 impl Engine {
     /// Logs every counter in one line.
@@ -38,7 +38,16 @@ impl Engine {
         }
     }
 
-    fn numbers(&self) -> Vec<Number> {
+    fn numbers(&self) -> Box<Numbers> {
+        Box::new(Numbers {
+            rows: self.rows(),
+            traffic: self.shard.traffic().clone(),
+            turns: self.turns,
+            phones: self.shard.phones(),
+        })
+    }
+
+    fn rows(&self) -> Vec<Number> {
         let shard = self.shard.counters().rows();
         let shard = shard.zip(crate::proxy::Counters::meanings());
         let shell = self.counters.rows().zip(Counters::meanings());
@@ -49,7 +58,8 @@ impl Engine {
         });
         let homes = self.shard.homes_in_reach();
         let homes = homes.map(|homes| (HOMES_IN_REACH, homes));
-        let held = self.shard.gauges().into_iter().chain(homes);
+        let peers = self.shard.peer_gauges().into_iter();
+        let held = self.shard.gauges().into_iter().chain(peers).chain(homes);
         let held = held.map(|(name, held)| Number {
             name,
             meaning: "",

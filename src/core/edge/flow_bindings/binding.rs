@@ -52,6 +52,8 @@ pub(in crate::edge) struct FlowBinding<'a> {
     pub(in crate::edge) flags: u8,
     /// How the phone resolves a route.
     pub(in crate::edge) follows: Follows,
+    /// True when the flow is a connection of TLS.
+    pub(in crate::edge) is_tls: bool,
     /// True when the edge keeps the flow open, since the phone does not.
     pub(in crate::edge) is_kept_open: bool,
     /// True when the 2xx passed in an earlier run of this edge, and none since. The subscriber

@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 
 use super::binding::{FlowBinding, Follows, User};
 use crate::edge::{EdgeSet, Subscriber};
-use crate::id::Flow;
+use crate::id::{Flow, Transport};
 use crate::limits::TOKEN_FIELD_MAX;
 use crate::time::Instant;
 
@@ -25,6 +25,8 @@ pub(super) struct Table {
     hasher: RandomState,
     /// Records whose flows the edge keeps open.
     kept_open: u32,
+    /// Records by the transport of their flow.
+    over: [u32; Transport::ALL.len()],
 }
 
 /// A flow binding as it is kept.
@@ -48,6 +50,8 @@ pub(super) struct Record {
 /// binding is of an earlier run.
 const KEPT_OPEN: u8 = 2;
 const RESTORED: u8 = 8;
+/// The flow is a connection of TLS; other connections are of TCP.
+const TLS: u8 = 16;
 
 /// Neighbours on a chain.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +83,7 @@ impl Table {
             flows: HashTable::new(),
             hasher: RandomState::with_seeds(a, b, c, d),
             kept_open: 0,
+            over: [0; Transport::ALL.len()],
         }
     }
 
@@ -88,6 +93,10 @@ impl Table {
 
     pub(super) const fn kept_open(&self) -> u32 {
         self.kept_open
+    }
+
+    pub(super) const fn over(&self, transport: Transport) -> u32 {
+        self.over[transport as usize]
     }
 
     /// Number of slots, free ones included.
@@ -129,6 +138,7 @@ impl Table {
             self.records.push(None);
         }
         self.kept_open += u32::from(record.is_kept_open());
+        self.over[record.transport() as usize] += 1;
         self.records[index as usize] = Some(record);
         self.link(Axis::User, index);
         self.link(Axis::Flow, index);
@@ -142,6 +152,7 @@ impl Table {
         self.free.push(index);
         let record = self.records[index as usize].take()?;
         self.kept_open -= u32::from(record.is_kept_open());
+        self.over[record.transport() as usize] -= 1;
         Some(record)
     }
 
@@ -272,6 +283,14 @@ impl Record {
         self.bits & KEPT_OPEN != 0
     }
 
+    pub(super) const fn transport(&self) -> Transport {
+        match self.flow {
+            Flow::Udp { .. } => Transport::Udp,
+            Flow::Stream(_) if self.bits & TLS != 0 => Transport::Tls,
+            Flow::Stream(_) => Transport::Tcp,
+        }
+    }
+
     pub(super) fn view(&self) -> FlowBinding<'_> {
         FlowBinding {
             subscriber: self.subscriber(),
@@ -281,6 +300,7 @@ impl Record {
             edges: self.edges,
             flags: self.flags,
             follows: Follows::of_bits(self.bits),
+            is_tls: self.bits & TLS != 0,
             is_kept_open: self.is_kept_open(),
             is_restored: self.bits & RESTORED != 0,
             expires: self.expires,
@@ -334,11 +354,12 @@ impl Record {
 fn bits_of(binding: &FlowBinding<'_>) -> u8 {
     let restored = u8::from(binding.is_restored) * RESTORED;
     let kept_open = u8::from(binding.is_kept_open) * KEPT_OPEN;
-    binding.follows.bits() | restored | kept_open
+    let tls = u8::from(binding.is_tls) * TLS;
+    binding.follows.bits() | restored | kept_open | tls
 }
 
 const _: () = assert!(
-    (KEPT_OPEN | RESTORED) & Follows::BITS == 0,
+    (KEPT_OPEN | RESTORED | TLS) & Follows::BITS == 0,
     "the flags are apart"
 );
 const _: () = assert!(

@@ -37,6 +37,7 @@ fn registration(subscriber: Subscriber<'_>, reg_id: u32, to: u32) -> FlowBinding
         edges,
         flags: 0,
         follows: Follows::Flow,
+        is_tls: false,
         is_kept_open: false,
         is_restored: false,
         expires: LATER,

@@ -324,6 +324,13 @@ impl Peers {
         self.list.len()
     }
 
+    /// Number of watched flows whose peers are not silent.
+    #[must_use]
+    pub fn alive(&self) -> usize {
+        let alive = |peer: &&Peer| peer.state == State::Alive;
+        self.list.iter().filter(alive).count()
+    }
+
     /// True when no flow is watched.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

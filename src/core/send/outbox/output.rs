@@ -8,6 +8,7 @@ use crate::bytes::Buf;
 use crate::guard::Near;
 use crate::id::{Flow, StreamId, Transport};
 use crate::locate::{LookupId, Question};
+use crate::time::Duration;
 
 /// One thing to do. The shell does them in order.
 #[derive(Clone, Debug)]
@@ -99,6 +100,18 @@ pub enum Notice {
     SipsRefused {
         /// Who asked.
         source: IpAddr,
+    },
+    /// A shard is late in its work, and refuses a share of what is new from now on.
+    SheddingBegan {
+        /// The share, in percent.
+        percent: u8,
+    },
+    /// It takes everything in again.
+    SheddingEnded {
+        /// How long it has refused.
+        lasted: Duration,
+        /// Requests that it has refused meanwhile.
+        refused: u64,
     },
     /// A source comes near the number of connections that it may have.
     SourceNear {
