@@ -21,6 +21,7 @@ mod circuits;
 mod context;
 mod contexts;
 mod counters;
+mod counting;
 mod dns_answers;
 mod drain;
 mod eviction;

@@ -28,7 +28,7 @@ use std::path::Path;
 use source::{Source, calls, fields, inline_paths, is_word, sources, uses, words};
 
 /// Plain values, under every room.
-const GROUND: [&str; 11] = [
+const GROUND: [&str; 12] = [
     "time",
     "limits",
     "id",
@@ -40,6 +40,7 @@ const GROUND: [&str; 11] = [
     "pacing",
     "secret",
     "omit",
+    "histogram",
 ];
 /// The rooms in order; those of one entry do not know one another.
 const ROOMS: [&[&str]; 14] = [

@@ -1,12 +1,10 @@
 //! Messages counted by what they are and where they pass, and how long calls and registrations
 //! take. Arrays of fixed size, made with the shard; read as a copy.
 
-use super::{Context, Request, Response, Turn};
 use crate::histogram::Histogram;
 use crate::id::Transport;
 use crate::scan::Method;
 use crate::time::Instant;
-use crate::trust::Ingress;
 
 /// Whom a message comes from or goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +39,17 @@ pub struct Traffic {
     registration: ByClass<Histogram>,
 }
 
+impl Side {
+    /// The side that an element of the cluster is on, or anybody else.
+    pub(super) const fn of(is_cluster_node: bool) -> Self {
+        if is_cluster_node {
+            Self::Core
+        } else {
+            Self::Access
+        }
+    }
+}
+
 impl Place {
     const COUNT: usize = Transport::ALL.len() * 2;
 
@@ -64,10 +73,19 @@ impl Traffic {
         self.requests_in[place.index()][method as usize] += 1;
     }
 
-    fn count_response(to: &mut ByMethod<ByClass<u64>>, method: Method, place: Place, status: u16) {
-        if let Some(class) = class(status) {
-            to[place.index()][method as usize][class] += 1;
-        }
+    /// A response to a request of ours has come.
+    pub(super) fn count_received(&mut self, method: Method, place: Place, status: u16) {
+        count(&mut self.responses_in, method, place, status);
+    }
+
+    /// A request has its response; `place` is where it came in.
+    pub(super) fn count_sent(&mut self, method: Method, place: Place, status: u16) {
+        count(&mut self.responses_out, method, place, status);
+    }
+
+    /// A call that began at `began` has its first 2xx.
+    pub(super) fn set_up_since(&mut self, began: Instant, now: Instant) {
+        self.set_up.record(now.since(began));
     }
 
     /// A REGISTER that came at `began` has its final answer.
@@ -151,74 +169,8 @@ fn class(status: u16) -> Option<usize> {
     (class < 6).then_some(class)
 }
 
-impl Turn<'_> {
-    /// Where a request came in.
-    pub(crate) fn place(&self, request: &Request<'_>) -> Place {
-        self.place_of(&request.ingress)
-    }
-
-    fn place_of(&self, ingress: &Ingress) -> Place {
-        Place {
-            transport: self.net.flows.transport(ingress.flow),
-            side: side(ingress.principal.is_cluster_node()),
-        }
-    }
-
-    /// A request has its answer, from here and not for the second time.
-    pub(super) fn count_answer(&mut self, request: &Request<'_>, status: u16) {
-        let (method, place) = (request.message.method(), self.place(request));
-        let traffic = &mut self.net.traffic;
-        Traffic::count_response(&mut traffic.responses_out, method, place, status);
-        if method == Method::Register {
-            traffic.registered(self.now, self.now, status);
-        }
-    }
-
-    /// A REGISTER that waited for the disk has its answer.
-    pub(super) fn count_stored(&mut self, place: Place, began: Instant, status: u16) {
-        let traffic = &mut self.net.traffic;
-        Traffic::count_response(&mut traffic.responses_out, Method::Register, place, status);
-        traffic.registered(began, self.now, status);
-    }
-
-    /// A response for somebody else leaves.
-    pub(super) fn count_forwarded(&mut self, context: &Context, status: u16) {
-        let place = self.place_of(&context.ingress);
-        let traffic = &mut self.net.traffic;
-        Traffic::count_response(&mut traffic.responses_out, context.method, place, status);
-        if context.method == Method::Register {
-            traffic.registered(context.began, self.now, status);
-        }
-    }
-
-    /// A response came that is no repetition, from an element of ours or from elsewhere.
-    pub(super) fn count_received(
-        &mut self,
-        method: Method,
-        response: &Response<'_>,
-        is_inside: bool,
-    ) {
-        let place = Place {
-            transport: self.net.flows.transport(response.flow),
-            side: side(is_inside),
-        };
-        let counts = &mut self.net.traffic.responses_in;
-        Traffic::count_response(counts, method, place, response.status);
-    }
-
-    /// A call has its first 2xx.
-    pub(super) fn count_set_up(&mut self, context: &Context) {
-        if context.is_invite() && context.is_out_of_dialog {
-            let took = self.now.since(context.began);
-            self.net.traffic.set_up.record(took);
-        }
-    }
-}
-
-const fn side(is_cluster_node: bool) -> Side {
-    if is_cluster_node {
-        Side::Core
-    } else {
-        Side::Access
+fn count(to: &mut ByMethod<ByClass<u64>>, method: Method, place: Place, status: u16) {
+    if let Some(class) = class(status) {
+        to[place.index()][method as usize][class] += 1;
     }
 }
