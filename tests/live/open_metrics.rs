@@ -1,6 +1,6 @@
 //! What OpenMetrics 1.0 asks of a page, checked line by line.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A family as its head says it.
 #[derive(Debug)]
@@ -17,70 +17,90 @@ struct Sample<'a> {
     value: f64,
 }
 
+/// What was seen of a page so far.
+#[derive(Default)]
+struct Reader {
+    wrong: Vec<String>,
+    families: HashSet<String>,
+    series: HashSet<String>,
+    family: Option<Family>,
+    /// The last bound and count of each histogram.
+    classes: HashMap<String, (f64, f64)>,
+    /// How much each histogram has counted.
+    counts: BTreeMap<String, f64>,
+}
+
 /// Everything that is wrong with a page.
 pub(crate) fn lint(page: &str) -> Vec<String> {
-    let mut wrong = Vec::new();
     let Some(body) = page.strip_suffix("# EOF\n") else {
         return vec!["it does not end with # EOF".to_owned()];
     };
-    let (mut families, mut series) = (HashSet::new(), HashSet::new());
-    let mut family: Option<Family> = None;
-    let mut buckets: HashMap<String, (f64, f64)> = HashMap::new();
-    let mut counts: HashMap<String, f64> = HashMap::new();
+    let mut reader = Reader::default();
     for line in body.lines() {
-        if let Some(head) = line.strip_prefix("# ") {
-            let mut words = head.splitn(3, ' ');
-            let (word, name, rest) = (words.next(), words.next(), words.next());
-            let (Some(word), Some(name), Some(rest)) = (word, name, rest) else {
-                wrong.push(format!("no head: {line}"));
-                continue;
-            };
-            match word {
-                "HELP" => {
-                    if !families.insert(name.to_owned()) {
-                        wrong.push(format!("{name} has two heads"));
-                    }
-                    if !rest.ends_with('.') {
-                        wrong.push(format!("the meaning of {name} is no sentence"));
-                    }
-                    family = Some(Family {
-                        name: name.to_owned(),
-                        kind: String::new(),
-                        unit: None,
-                    });
-                }
-                "TYPE" | "UNIT" if family.as_ref().is_none_or(|it| it.name != name) => {
-                    wrong.push(format!("{line} stands apart from its meaning"));
-                }
-                "TYPE" => {
-                    if let Some(family) = &mut family {
-                        rest.clone_into(&mut family.kind);
-                    }
-                }
-                "UNIT" => {
-                    if let Some(family) = &mut family {
-                        family.unit = Some(rest.to_owned());
-                    }
-                    if !name.ends_with(&format!("_{rest}")) {
-                        wrong.push(format!("{name} does not end with its unit"));
-                    }
-                }
-                _ => wrong.push(format!("no head: {line}")),
-            }
-            continue;
+        match line.strip_prefix("# ") {
+            Some(head) => reader.head(line, head),
+            None => reader.line(line),
         }
-        let (Some(sample), Some(family)) = (sample(line), &family) else {
-            wrong.push(format!("no sample of a family: {line}"));
-            continue;
+    }
+    for (key, count) in &reader.counts {
+        if reader.classes.get(key) != Some(&(f64::INFINITY, *count)) {
+            let text = format!("the last class of {key} is not all");
+            reader.wrong.push(text);
+        }
+    }
+    reader.wrong
+}
+
+impl Reader {
+    fn head(&mut self, line: &str, head: &str) {
+        let mut words = head.splitn(3, ' ');
+        let (word, name, rest) = (words.next(), words.next(), words.next());
+        let (Some(word), Some(name), Some(rest)) = (word, name, rest) else {
+            return self.wrong.push(format!("no head: {line}"));
         };
-        wrong.extend(misnamed(&sample, family).map(|why| format!("{why}: {line}")));
+        if word == "HELP" {
+            if !self.families.insert(name.to_owned()) {
+                self.wrong.push(format!("{name} has two heads"));
+            }
+            if !rest.ends_with('.') {
+                self.wrong
+                    .push(format!("the meaning of {name} is no sentence"));
+            }
+            self.family = Some(Family {
+                name: name.to_owned(),
+                kind: String::new(),
+                unit: None,
+            });
+            return;
+        }
+        let family = self.family.as_mut().filter(|family| family.name == name);
+        match (word, family) {
+            ("TYPE", Some(family)) => rest.clone_into(&mut family.kind),
+            ("UNIT", Some(family)) => {
+                family.unit = Some(rest.to_owned());
+                if !name.ends_with(&format!("_{rest}")) {
+                    self.wrong
+                        .push(format!("{name} does not end with its unit"));
+                }
+            }
+            (_, _) => self.wrong.push(format!("a head of nothing: {line}")),
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        let (Some(sample), Some(family)) = (sample(line), &self.family) else {
+            return self.wrong.push(format!("no sample of a family: {line}"));
+        };
+        let misnamed = misnamed(&sample, family);
+        self.wrong
+            .extend(misnamed.map(|why| format!("{why}: {line}")));
         let mut key = sample.labels.clone();
         key.sort_unstable();
-        if !series.insert(format!("{} {key:?}", sample.name)) {
-            wrong.push(format!("twice: {line}"));
+        if !self.series.insert(format!("{} {key:?}", sample.name)) {
+            self.wrong.push(format!("twice: {line}"));
         }
         if family.kind != "histogram" {
-            continue;
+            return;
         }
         key.retain(|(name, _)| *name != "le");
         let key = format!("{} {key:?}", family.name);
@@ -88,21 +108,15 @@ pub(crate) fn lint(page: &str) -> Vec<String> {
             let bound = sample.labels.iter().find(|(name, _)| *name == "le");
             let bound = bound.map_or("", |(_, bound)| bound).replace('+', "");
             let bound: f64 = bound.parse().unwrap_or(f64::NAN);
-            let before = buckets.insert(key, (bound, sample.value));
+            let before = self.classes.insert(key, (bound, sample.value));
             let (last, count) = before.unwrap_or((f64::NEG_INFINITY, 0.0));
             if bound.is_nan() || bound <= last || sample.value < count {
-                wrong.push(format!("classes out of order: {line}"));
+                self.wrong.push(format!("classes out of order: {line}"));
             }
         } else if sample.name.ends_with("_count") {
-            counts.insert(key, sample.value);
+            self.counts.insert(key, sample.value);
         }
     }
-    for (key, count) in counts {
-        if buckets.get(&key) != Some(&(f64::INFINITY, count)) {
-            wrong.push(format!("the last class of {key} is not all"));
-        }
-    }
-    wrong
 }
 
 /// The families of a page.

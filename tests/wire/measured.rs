@@ -134,7 +134,11 @@ fn the_operator_is_told_once_when_shedding_begins_and_once_when_it_is_over() {
                 Notice::SheddingEnded { lasted, refused } => {
                     Some(format!("{} s, {refused}", lasted.as_secs()))
                 }
-                _ => None,
+                Notice::PeerUp { .. }
+                | Notice::PeerDown { .. }
+                | Notice::UnrecognisedEdge { .. }
+                | Notice::SipsRefused { .. }
+                | Notice::SourceNear { .. } => None,
             })
             .collect()
     };
