@@ -20,6 +20,7 @@ use crate::control::reload::Status;
 use crate::io::tls::Validity;
 use crate::io::{Answer, Number, Numbers, StoreState, Turns};
 use crate::proxy::{Place, Reason, Side, Traffic};
+use crate::version::COMMIT;
 
 pub(super) use process::ProcessNumbers;
 
@@ -29,12 +30,6 @@ use writer::{Label, Writer};
 const OPEN_METRICS: &str = "application/openmetrics-text";
 const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// The commit of this build; empty where it is not known.
-const COMMIT: &str = match option_env!("STEADFAST_COMMIT") {
-    Some(commit) => commit,
-    None => "",
-};
 
 /// Everything that one scrape shows.
 #[derive(Debug)]
