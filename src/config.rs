@@ -34,6 +34,7 @@ use reader::{Reader, Section};
 
 use crate::id::Transport;
 use crate::send::{Clear, PeerRule, Ports};
+use crate::time::Duration;
 use crate::zone::Zone;
 use crate::{edge, home, io, limits};
 
@@ -73,6 +74,8 @@ pub struct Config {
     pub connections_per_source: u32,
     /// Bytes that a stranger may make a shard keep.
     pub source_memory: usize,
+    /// How long it goes on once it is told to end.
+    pub drain_for: Duration,
     /// What it is.
     pub role: Role,
     /// Where an edge keeps the flows of its UDP phones, if it does.
@@ -209,6 +212,16 @@ pub enum Role {
     Home(Home),
 }
 
+impl Role {
+    /// `drain_for` where the file says nothing.
+    const fn drain_for(&self) -> Duration {
+        match self {
+            Self::Edge(_) => limits::EDGE_DRAIN_MAX,
+            Self::Home(_) => limits::DRAIN_MAX,
+        }
+    }
+}
+
 /// A home with its files.
 #[derive(Clone, Debug)]
 pub struct Home {
@@ -268,6 +281,10 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let want = "a number of MiB";
     let memory = root.number("source_memory", 1..=limits::SOURCE_MEMORY_MAX_MIB, want)?;
     let memory = memory.map(|mib| usize::from(mib) << 20);
+    let want = "the seconds that the node goes on for once it is told to end";
+    let most = u32::try_from(limits::DRAIN_FOR_MAX.as_secs()).unwrap_or(u32::MAX);
+    let drain_for = root.number("drain_for", 0..=most, want)?;
+    let drain_for = drain_for.map_or_else(|| role.drain_for(), |s| Duration::from_secs(s.into()));
     let core_side = match &role {
         Role::Edge(edge) => edge.core_side(),
         Role::Home(_) => Vec::new(),
@@ -286,6 +303,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         unlimited,
         connections_per_source: connections.map_or(limits::SOURCE_STREAMS, u32::from),
         source_memory: memory.unwrap_or(limits::SOURCE_MEMORY),
+        drain_for,
         name,
         listen,
         covered,

@@ -100,11 +100,7 @@ pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> 
     let opened = open(&config.role)?;
     let (role, subscribers) = (opened.role, opened.subscribers);
     let (disk, restored) = disk(opened.store, flows);
-    // Whoever cannot start is told that alone.
-    io::warn_about_machine();
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
-    }
+    say_warnings(&config);
     // What changes from here on is noticed.
     let mut certificates = config.tls.clone().map(control::Certificates::new);
     let tls = certificates.as_mut().map(control::Certificates::load);
@@ -128,6 +124,7 @@ pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> 
             unlimited: config.unlimited.clone(),
             connections_per_source: config.connections_per_source,
             source_memory: config.source_memory,
+            drain_for: config.drain_for,
             dns: to_dns.of(shard),
             restored: Arc::clone(&restored),
         });
@@ -160,6 +157,14 @@ pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> 
     })?;
     say_listening(&name, all.into_iter());
     wait(handles, control)
+}
+
+/// Says what may surprise the operator. Whoever cannot start is told that alone.
+fn say_warnings(config: &Config) {
+    io::warn_about_machine();
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Every listener, in the order of the file.

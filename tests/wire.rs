@@ -27,6 +27,7 @@ mod wire {
     mod copied_marks;
     mod core_side;
     mod digest;
+    mod draining;
     mod durable;
     mod edge_gate;
     mod edge_registering;

@@ -61,6 +61,10 @@ pub struct NodeFile {
     #[schemars(range(min = 1, max = limits::SOURCE_MEMORY_MAX_MIB))]
     #[schemars(extend("default" = limits::SOURCE_MEMORY >> 20))]
     pub source_memory: Option<u16>,
+    /// Seconds that it goes on for at most once it is told to end: 300 at an edge, which keeps its
+    /// calls, 10 at a home.
+    #[schemars(range(min = 0, max = limits::DRAIN_FOR_MAX.as_secs()))]
+    pub drain_for: Option<u32>,
     /// Certificates, for a node that speaks TLS.
     pub tls: Option<TlsSection>,
     /// An edge of a cluster. A file has this section or `[home]`.

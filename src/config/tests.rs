@@ -317,6 +317,24 @@ fn what_tls_needs_is_said() {
 }
 
 #[test]
+fn a_drain_lasts_as_long_as_the_file_says() {
+    let of = |text: &str| read(text).unwrap().drain_for.as_secs();
+    assert_eq!(
+        of(&format!("{HEAD}{EDGE}")),
+        300,
+        "an edge has calls to keep"
+    );
+    assert_eq!(of(&format!("{HEAD}drain_for = 0\n{EDGE}")), 0);
+    assert_eq!(of(&format!("{HEAD}drain_for = 86400\n{EDGE}")), 86_400);
+    let wrong = format!("{HEAD}drain_for = 86401\n{EDGE}");
+    assert_eq!(
+        read(&wrong).err().unwrap().to_string(),
+        "e1.toml, line 3: `drain_for` must be the seconds that the node goes on for once it is told to end, from 0 to 86400, \
+         and is 86401"
+    );
+}
+
+#[test]
 fn what_is_logged_and_watched_is_said() {
     let config = read(&format!("{HEAD}{EDGE}")).unwrap();
     assert_eq!((config.log, config.watch), (None, false));

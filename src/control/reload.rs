@@ -289,6 +289,7 @@ async fn put_in_place(running: Running, next: Next, told: &Told) -> Running {
         configuration: configuration(&config),
         tls,
         subscribers: new_list,
+        drain_for: config.drain_for,
     });
     let behind = tell_shards(&told.shards, &settings).await;
     told.servers.send_replace(config.dns_servers.clone());

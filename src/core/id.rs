@@ -129,6 +129,17 @@ pub enum Flow {
     Stream(StreamId),
 }
 
+impl Flow {
+    /// Its connection, if it is one.
+    #[must_use]
+    pub(crate) const fn stream(self) -> Option<StreamId> {
+        match self {
+            Self::Stream(stream) => Some(stream),
+            Self::Udp { .. } => None,
+        }
+    }
+}
+
 /// In one piece where it is short: several tables are asked for each message.
 impl Hash for Flow {
     fn hash<H: Hasher>(&self, state: &mut H) {

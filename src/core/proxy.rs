@@ -22,6 +22,7 @@ mod context;
 mod contexts;
 mod counters;
 mod counting;
+mod dialogs;
 mod dns_answers;
 mod drain;
 mod eviction;
@@ -95,6 +96,7 @@ pub use traffic::{Place, Side, Traffic};
 pub use why_text::{Fact, Facts};
 
 use contexts::Contexts;
+use dialogs::Dialogs;
 use drain::Drain;
 use overload::Restraint;
 use response_rerouting::Returns;
@@ -122,6 +124,8 @@ pub struct Proxy {
     edits: Edits,
     /// Outline of a message looked at a second time.
     again: Message,
+    /// Dialogs that lead through here.
+    dialogs: Dialogs,
     /// What is waited for before the node stops.
     drain: Drain,
     /// What servers of the cluster ask us to leave out.
@@ -143,6 +147,7 @@ impl Default for Proxy {
             plan: Plan::default(),
             edits: Edits::default(),
             again: Message::default(),
+            dialogs: Dialogs::default(),
             drain: Drain::default(),
             restraint: Restraint::default(),
             rejected: Rejected::default(),
@@ -174,15 +179,19 @@ impl Proxy {
         &self.rejected
     }
 
-    /// The node is about to stop: nothing new is begun from now on.
-    pub(crate) const fn begin_drain(&mut self) {
-        self.drain.begin();
+    /// The node is about to stop. One that `goes_on` takes in what is new until then, and
+    /// waits for what it has now.
+    pub(crate) fn begin_drain(&mut self, goes_on: bool) {
+        self.drain
+            .begin(goes_on.then(|| self.contexts.unanswered_slots()));
     }
 
-    /// True when `limits::DRAIN_MAX` need not be waited for.
-    #[must_use]
-    pub(crate) fn is_drained(&self, now: Instant) -> bool {
-        self.contexts.unanswered() == 0 && self.drain.is_over(now)
+    /// True when the end of the drain need not be waited for.
+    pub(crate) fn is_drained(&mut self, now: Instant) -> bool {
+        match self.drain.are_answered(&self.contexts) {
+            Some(are_answered) => are_answered,
+            None => self.contexts.unanswered() == 0 && self.drain.is_over(now),
+        }
     }
 
     /// True when nothing is under way.

@@ -16,6 +16,7 @@
 //! An answer is framed and scanned, and [`Proxy::response`] does the rest.
 
 mod accepting;
+mod draining;
 mod handoffs;
 mod icmp;
 mod input;
@@ -69,6 +70,8 @@ pub struct Shard {
     liveness: Vec<LivenessEvent>,
     /// When it began to refuse what is new, and how much it had refused by then.
     sheds_since: Option<(Instant, u64)>,
+    /// What an edge that drains has still to close.
+    closing: Option<draining::Closing>,
 }
 
 enum RoleState {
@@ -141,6 +144,7 @@ impl Shard {
             partials: Vec::new(),
             liveness: Vec::new(),
             sheds_since: None,
+            closing: None,
         };
         if let RoleMut::Proxy(_, turn) = shard.role_mut(now) {
             turn.policy.on_start(&mut Step::new(turn.net, now));
@@ -234,7 +238,7 @@ impl Shard {
                 }
             }
             Input::Configured(configuration) => self.reconfigure(now, configuration),
-            Input::Drain => self.proxy.begin_drain(),
+            Input::Drain { within } => self.begin_drain(now, within),
             Input::Tick => {}
         }
         if !self.net.txns.is_quiet(now) {
@@ -257,15 +261,14 @@ impl Shard {
         self.net.txns.deadline()
     }
 
-    /// True once every request has had its final answer, and the INVITEs among
-    /// them their time for an ACK.
-    #[must_use]
-    pub fn is_idle(&self, now: Instant) -> bool {
+    /// True once nothing is left that a drain waits for: requests without a final answer, INVITEs
+    /// without their time for an ACK, and the calls and connections of an edge's phones.
+    pub fn is_idle(&mut self, now: Instant) -> bool {
         let agent = match &self.role {
             RoleState::Agent(agent) => agent.is_idle(),
             RoleState::Edge(_) | RoleState::Home(_) => true,
         };
-        agent && self.proxy.is_drained(now) && self.net.held_answers.is_empty()
+        agent && self.is_drained(now) && self.net.held_answers.is_empty()
     }
 
     /// What happened so far.
@@ -276,7 +279,7 @@ impl Shard {
 
     /// What is held at this moment, by name.
     #[must_use]
-    pub fn gauges(&self) -> [(&'static str, usize); 9] {
+    pub fn gauges(&self) -> [(&'static str, usize); 10] {
         let registered = match &self.role {
             RoleState::Edge(edge) => edge.bound_phones(),
             // Every shard has all of them, so that one speaks for all.
@@ -292,6 +295,7 @@ impl Shard {
             ("registered", registered),
             ("streams", self.net.flows.streams()),
             ("refreshed_dialogs", refreshed),
+            ("dialogs", self.proxy.dialogs()),
             ("sources_near_bound", self.net.guard.near()),
             ("sources_keeping", self.net.txns.sources()),
             ("shed_percent", self.net.admission.loss().into()),

@@ -60,6 +60,8 @@ pub(super) struct Engine {
     is_unsettled: bool,
     counters: Counters,
     turns: Turns,
+    /// How long a drain lasts at most.
+    drain_for: Duration,
     /// Set by the order to drain: when the shard ends at the latest.
     ends_at: Option<Instant>,
 }
@@ -73,6 +75,8 @@ pub(super) struct Ends {
     pub(super) store: Option<StoreSender>,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) dns: DnsSender,
+    /// How long it goes on at most once it is told to drain.
+    pub(super) drain_for: Duration,
 }
 
 impl Engine {
@@ -86,6 +90,7 @@ impl Engine {
             store,
             tls,
             dns,
+            drain_for,
         }: Ends,
     ) -> io::Result<Self> {
         let mut streams = Streams::new(sockets.outgoing());
@@ -146,6 +151,7 @@ impl Engine {
             is_unsettled: false,
             counters: Counters::default(),
             turns: Turns::default(),
+            drain_for,
             ends_at: None,
         })
     }
@@ -313,7 +319,7 @@ impl Engine {
     ///
     /// The shards of a node are complete when all are: the flows of one that
     /// closed its sockets would come to the others.
-    pub(super) fn is_done(&self) -> io::Result<bool> {
+    pub(super) fn is_done(&mut self) -> io::Result<bool> {
         let Some(end) = self.ends_at else {
             return Ok(false);
         };

@@ -14,6 +14,7 @@ use super::{DnsSender, Fault, Mesh, Orders, Record, Sockets, StoreSender};
 use crate::id::ShardSet;
 use crate::limits;
 use crate::shard::{Role, Setup, Shard};
+use crate::time::Duration;
 
 /// What one shard starts with.
 pub struct Start {
@@ -39,6 +40,8 @@ pub struct Start {
     pub connections_per_source: u32,
     /// Bytes that a stranger may make it keep.
     pub source_memory: usize,
+    /// How long it goes on at most once it is told to drain.
+    pub drain_for: Duration,
     /// Where its questions go.
     pub dns: DnsSender,
     /// The registrations there are.
@@ -116,6 +119,7 @@ fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         unlimited,
         connections_per_source,
         source_memory,
+        drain_for,
         dns,
         restored,
     } = start;
@@ -145,6 +149,7 @@ fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         store,
         tls,
         dns,
+        drain_for,
     };
     let mut engine = Engine::new(shard, clock, ends)?;
     engine.restore(&restored);
@@ -154,5 +159,6 @@ fn live(start: Start, inbox: Inbox) -> io::Result<()> {
         engine.turn()?;
     }
     engine.report();
+    engine.say_what_is_left();
     engine.end()
 }

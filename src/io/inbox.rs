@@ -14,6 +14,7 @@ use crate::id::Transport;
 use crate::locate::{LookupId, Records};
 use crate::proxy::{Facts, Reason, Reject, Traffic};
 use crate::shard::Configuration;
+use crate::time::Duration;
 use crate::{home, limits};
 
 /// A message from the control thread.
@@ -79,6 +80,8 @@ pub struct NewSettings {
     pub tls: Option<Arc<Tls>>,
     /// The subscribers, where they are others, and whom that revokes.
     pub subscribers: Option<(Arc<home::Subscribers>, home::Revoked)>,
+    /// How long a drain lasts at most.
+    pub drain_for: Duration,
 }
 
 /// What the control thread may ask of a shard.

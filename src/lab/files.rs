@@ -10,6 +10,7 @@ use data_encoding::HEXLOWER;
 use crate::authority;
 use crate::control::private;
 use crate::id::Transport;
+use crate::limits;
 
 use super::{DNS_PORT, EDGES, Fault, HOME, NodeAddress, PORT, TLS_PORT};
 
@@ -106,7 +107,8 @@ fn head(node: NodeAddress, pair: &str, shape: Shape) -> String {
         text.push_str(&format!(", \"tls:{ip}:{TLS_PORT}\""));
     }
     text.push_str(&format!(
-        "]\ncontrol = \"{name}.sock\"\nshards = {shards}\n"
+        "]\ncontrol = \"{name}.sock\"\nshards = {shards}\ndrain_for = {}\n",
+        limits::DRAIN_MAX.as_secs()
     ));
     if counts == Counts::Everybody {
         // Few, so that one attacker can reach it.

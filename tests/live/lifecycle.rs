@@ -139,6 +139,12 @@ fn an_edge_that_ends_takes_nothing_new_and_lets_calls_end() {
     println!("drain: ended {whole:?} after SIGTERM, {rest:?} after its last transaction");
     assert!(whole < DRAIN_MAX, "the edge took {whole:?}");
     assert!(rest < PROMPT, "the edge waited {rest:?} for nothing");
+    let log = lab.log_until("e1", |log| log.contains("left to others"));
+    let last = log.lines().find(|line| line.contains("left to others"));
+    assert!(
+        last.is_some_and(|line| line.contains("calls=0")),
+        "{last:?}"
+    );
 
     let messages = joe.finish();
     let bye = messages.iter().find(|message| message.is_final("BYE"));

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use steadfast::frame::{self, Datagram};
 use steadfast::id::{Flow, ShardSet, SocketId, StreamId, Transport};
+use steadfast::limits;
 use steadfast::locate::{LookupId, Records};
 use steadfast::scan::{self, Message, Name, StartLine};
 use steadfast::send::{Accepted, Local, Output};
@@ -139,7 +140,12 @@ impl Play {
                         .handle(self.now, Input::Resolved { name, records });
                 }
             }
-            b'q' => self.shard.handle(self.now, Input::Drain),
+            b'q' => self.shard.handle(
+                self.now,
+                Input::Drain {
+                    within: limits::DRAIN_MAX,
+                },
+            ),
             _ => {}
         }
     }

@@ -253,7 +253,7 @@ fn a_home_that_asks_to_be_left_alone_is() {
         assert_eq!(joe.status(world), 480);
         world.trace.iter().any(|seen| seen.to.to_string() == HOME)
     };
-    world.drain(HOME);
+    world.shrink(HOME, 0);
     assert!(asked(&mut world, 1), "it says 503, the other home 480");
     let mut refusals = world.trace.iter();
     let refusal = refusals

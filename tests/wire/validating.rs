@@ -127,47 +127,6 @@ fn a_merged_request_is_no_error() {
 }
 
 #[test]
-fn a_draining_node_takes_nothing_new_and_finishes_the_rest() {
-    let mut world = World::lab(Tokens::Clear);
-    let invite = request("INVITE", "sip:bob@127.0.0.9", "before", "");
-    world.send(CORE, HOME, &invite);
-    assert_eq!(status(&mut world, CORE), 100);
-    let received = expect(&mut world, FAR, "INVITE");
-    world.drain(HOME);
-    for method in ["INVITE", "REGISTER", "SUBSCRIBE", "MESSAGE"] {
-        world.send(
-            CORE,
-            HOME,
-            &request(method, "sip:bob@127.0.0.9", method, ""),
-        );
-        let got = world.receive(CORE).text;
-        assert!(
-            got.starts_with("SIP/2.0 503 ") && got.contains("\r\nRetry-After: "),
-            "{got}"
-        );
-        if method == "INVITE" {
-            world.send(CORE, HOME, &request("ACK", "sip:bob@127.0.0.9", method, ""));
-        }
-    }
-    assert_eq!(world.counter(HOME, "drained"), 4);
-    respond(&mut world, FAR, &received, 200);
-    assert_eq!(status(&mut world, CORE), 200);
-    let inside = |method, branch| {
-        request(method, "sip:bob@127.0.0.9", branch, "").replace(
-            "To: <sip:ann@example.com>",
-            "To: <sip:ann@example.com>;tag=far",
-        )
-    };
-    world.send(CORE, HOME, &inside("ACK", "ack"));
-    expect(&mut world, FAR, "ACK");
-    world.send(CORE, HOME, &inside("BYE", "bye"));
-    let bye = expect(&mut world, FAR, "BYE");
-    respond(&mut world, FAR, &bye, 200);
-    assert_eq!(status(&mut world, CORE), 200);
-    world.drained();
-}
-
-#[test]
 fn a_request_that_leaves_no_room_for_ours_is_refused() {
     // P-1; limits/message.rs
     let mut world = World::lab(Tokens::Clear);

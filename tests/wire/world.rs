@@ -195,7 +195,8 @@ impl World {
     /// Tells a node to drain.
     pub(crate) fn drain(&mut self, node: &str) {
         for index in self.shards_of(node) {
-            self.input(index, Input::Drain);
+            let within = steadfast::limits::EDGE_DRAIN_MAX;
+            self.input(index, Input::Drain { within });
         }
     }
 
@@ -384,9 +385,9 @@ impl World {
         for (index, shard) in self.shards.iter().enumerate() {
             lateness::balances(shard);
             let gauges = shard.gauges();
-            let held = gauges
-                .iter()
-                .filter(|(name, held)| !matches!(*name, "registered" | "streams") && *held > 0);
+            let held = gauges.iter().filter(|(name, held)| {
+                !matches!(*name, "registered" | "streams" | "dialogs") && *held > 0
+            });
             let held: Vec<_> = held.collect();
             assert!(
                 held.is_empty(),

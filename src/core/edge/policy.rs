@@ -162,6 +162,10 @@ impl Connections for Edge {
         self.flow_bindings.is_used(now, flow) || self.origin(net, flow) != Origin::Phone
     }
 
+    fn holds_phones(&self) -> bool {
+        true
+    }
+
     fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool {
         // A name is no peer: keep-alives go to the addresses that it resolves to.
         !matches!(hop, Hop::Named(_)) && self.origin_of(net, hop) == Origin::Home

@@ -73,6 +73,11 @@ impl<T> Keyed<T> {
         rows.filter(move |row| row.0 == key).map(|(_, value)| value)
     }
 
+    /// All values, in no order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.rows.iter().map(|(_, value)| value)
+    }
+
     /// Puts a value in the place of the one that its key had.
     pub fn insert(&mut self, key: u64, value: T) {
         match self.get_mut(key) {

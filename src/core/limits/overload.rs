@@ -2,8 +2,27 @@
 
 use crate::time::Duration;
 
-/// Time a draining node leaves its transactions before it exits.
+/// Time a draining home leaves what is under way before it ends, and a draining edge of the
+/// lab: `drain_for` says another one.
 pub const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Time a draining edge leaves its calls where `drain_for` says nothing.
+pub const EDGE_DRAIN_MAX: Duration = Duration::from_secs(5 * 60);
+/// Longest `drain_for` that a file may ask for.
+pub const DRAIN_FOR_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a draining edge closes idle connections of phones.
+pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(100);
+/// Connections that one step closes at least: the edges to which those phones go shake hands
+/// with so many in that time beside their calls.
+pub(crate) const DRAIN_CLOSES_MIN: usize = 32;
+/// Part of `drain_for` in which all idle connections are closed, where that takes more a step.
+pub(crate) const DRAIN_CLOSING_PART: u32 = 2;
+/// Dialogs that an edge's shard knows of. More: the next one that the sweep would look at gives way,
+/// and a drain does not wait for it.
+pub(crate) const DIALOGS_MAX: usize = 1 << 18;
+/// A dialog of which nothing was heard for so long, no BYE either, is over.
+pub(crate) const DIALOG_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+/// Dialogs that the sweep of each second looks at: all within half an hour.
+pub(crate) const DIALOGS_SWEPT: usize = 256;
 /// Shortest and longest Retry-After of a draining or overloaded node, in
 /// seconds: spread, so that who was refused together does not return together.
 pub const RETRY_AFTER_S: (u32, u32) = (5, 15);

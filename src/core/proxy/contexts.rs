@@ -49,6 +49,17 @@ impl Contexts {
         self.get_mut(slot)?.branches.get_mut(index)
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Context> {
+        self.slab.iter().map(|(_, context)| context)
+    }
+
+    /// The slots of those that have no final answer yet.
+    pub(super) fn unanswered_slots(&self) -> Vec<Slot> {
+        let unanswered = self.slab.iter().filter(|(_, context)| !context.answered);
+        unanswered.map(|(slot, _)| slot).collect()
+    }
+
     /// Number of slots that were ever used, for `at`.
     pub(super) fn end(&self) -> usize {
         self.slab.end()

@@ -94,8 +94,10 @@ counters! {
     rejected,
     /// Requests refused because a table was full.
     overflows,
-    /// Requests refused because the node drains.
+    /// Requests, and connections, refused because the node drains.
     drained,
+    /// Idle connections of phones closed because the node drains.
+    drained_flows,
     /// Registrations of phones that have none here, and what stands for itself,
     /// refused because the shard was late.
     shed_new,

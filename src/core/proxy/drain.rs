@@ -1,6 +1,8 @@
-//! A node that is about to stop: it begins nothing more, and ends once every request has
-//! had its answer and every INVITE the time for its ACK.
+//! A node that is about to stop: it ends once every request has had its answer and every
+//! INVITE the time for its ACK. What `shard/draining` says of edges and homes goes beyond this.
 
+use super::contexts::Contexts;
+use crate::id::Slot;
 use crate::limits;
 use crate::time::Instant;
 
@@ -8,6 +10,9 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct Drain {
     has_begun: bool,
+    /// Of a node that goes on with what is new: the requests that had no final answer at the
+    /// beginning, which are all that it waits for.
+    awaited: Option<Vec<Slot>>,
     /// INVITEs with a final answer whose ACK has not come yet.
     unacknowledged: u32,
     /// When the last of them was answered.
@@ -18,6 +23,7 @@ impl Default for Drain {
     fn default() -> Self {
         Self {
             has_begun: false,
+            awaited: None,
             unacknowledged: 0,
             last_answered: Instant::ZERO,
         }
@@ -25,8 +31,20 @@ impl Default for Drain {
 }
 
 impl Drain {
-    pub(super) const fn begin(&mut self) {
+    /// `awaited`: only these requests are waited for.
+    pub(super) fn begin(&mut self, awaited: Option<Vec<Slot>>) {
         self.has_begun = true;
+        self.awaited = awaited;
+    }
+
+    /// True when all requests that alone are waited for have an answer; `None`: all are.
+    pub(super) fn are_answered(&mut self, contexts: &Contexts) -> Option<bool> {
+        let awaited = self.awaited.as_mut()?;
+        let is_open = |slot: &Slot| contexts.get(*slot).is_some_and(|it| !it.answered);
+        while awaited.last().is_some_and(|slot| !is_open(slot)) {
+            awaited.pop();
+        }
+        Some(awaited.is_empty())
     }
 
     pub(super) const fn has_begun(&self) -> bool {

@@ -42,6 +42,8 @@ pub enum Timer {
     Liveness,
     /// The next piece of what the role has put off.
     Later,
+    /// A draining edge closes the next idle connections.
+    Drain,
     /// Bounded sweep of expired registrations and bindings.
     Sweep,
     /// The user agent's own.

@@ -148,6 +148,11 @@ pub trait Connections {
     /// Vias (K-1), and not by the configuration of both. Called when one of us offers
     /// them or has a connection opened.
     fn negotiates_keepalives(&self, net: &Net, hop: Hop) -> bool;
+    /// Whether it is an edge, at whose flows phones are: one that drains sends them to its
+    /// siblings, and waits for their calls.
+    fn holds_phones(&self) -> bool {
+        false
+    }
     /// Whether such a peer does all the asking: an edge asks its home. Called with
     /// the above.
     fn is_probed(&self) -> bool {

@@ -84,8 +84,7 @@ impl Proxy {
         request: &Request<'_>,
         key: ServerKey,
     ) -> Result<Valid, Fate> {
-        let opens = request.message.method() == Method::Register || !request.in_dialog();
-        if self.drain.has_begun() && opens {
+        if self.drain.has_begun() && turn.is_for_others(request) {
             turn.net.counters.drained += 1;
             self.plan.add_retry_after(0, &mut turn.net.secrets);
             let reply = Reply::new(503, "Draining, Try Another Server");
@@ -201,6 +200,9 @@ impl Proxy {
             turn.net.counters.loops += 1;
             self.plan.lines.clear();
             return self.reply(turn, request, key, Reply::new(482, "Loop Detected"));
+        }
+        if request.message.method() == Method::Bye {
+            self.note_bye(turn, request);
         }
         let invite = request.message.method() == Method::Invite;
         let kind = kind(invite);

@@ -156,6 +156,7 @@ impl Proxy {
     /// Bounded house-keeping, about once a second.
     pub(crate) fn sweep(&mut self, now: Instant) {
         self.returns.sweep(now);
+        self.dialogs.sweep(now);
     }
 }
 

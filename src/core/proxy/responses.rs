@@ -181,7 +181,9 @@ impl Proxy {
             return;
         };
         let mut learns = None;
+        let mut callee = None;
         if let Some(branch) = context.branches.get_mut(index) {
+            callee = (!branch.is_inside).then_some(response.flow);
             learns = branch.target.learns.take();
             branch.state = State::Done(response.status);
             if let Some(timer) = branch.timer.take() {
@@ -210,6 +212,12 @@ impl Proxy {
         context.base = None;
         for branch in &mut context.branches {
             branch.last = None;
+        }
+        if context.is_invite() && !was_answered {
+            let ingress = context.ingress;
+            let caller = (!ingress.principal.is_cluster_node()).then_some(ingress.flow);
+            let opens = context.is_out_of_dialog;
+            self.note_dialog(turn, response, [caller, callee], opens);
         }
         self.upstream(turn, slot, response.status, bytes);
         // P-29: the callee has taken the call at one phone, and the others stop ringing.

@@ -119,6 +119,17 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether a node that drains leaves a request to others: what a phone begins, which has
+    /// other edges. What comes for a phone that is still here has no other way, emergency calls
+    /// wait for nothing, and a home stands in for nobody: all of that goes on until the end.
+    pub(super) fn is_for_others(&self, request: &Request<'_>) -> bool {
+        let begins = request.message.method() == Method::Register || !request.in_dialog();
+        begins
+            && self.policy.holds_phones()
+            && !request.ingress.principal.is_cluster_node()
+            && !self.is_emergency(request)
+    }
+
     /// A To tag is in anybody's reach: a peer vouches for it, or a mark of ours.
     fn is_of_dialog(&mut self, request: &Request<'_>) -> bool {
         let mut plan = Plan::default();

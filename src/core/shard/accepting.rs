@@ -58,6 +58,10 @@ impl Shard {
         let (ip, transport) = (end.addr.ip(), end.transport);
         let is_peer = self.may_be_peer(now, end);
         let is_strange = transport == Transport::Tls && !is_peer;
+        if self.sends_phones_away() && !is_peer {
+            self.net.counters.drained += 1;
+            return false;
+        }
         let is_crowded = self.net.guard.handshakes() >= limits::HANDSHAKES_MAX;
         if is_strange && (is_crowded || !self.net.admission.admits(now, Class::New)) {
             self.net.counters.connections_shed += 1;

@@ -9,7 +9,7 @@ use crate::home::Subscribers;
 use crate::id::{ShardSet, SocketId, StreamId};
 use crate::locate::{LookupId, Records};
 use crate::send::{Handoff, Local};
-use crate::time::Wall;
+use crate::time::{Duration, Wall};
 use crate::{agent, edge, home};
 
 /// What a shard is told at its start.
@@ -125,7 +125,10 @@ pub enum Input<'a> {
     /// What a user agent is to do; nothing to the other roles.
     Command(agent::Command),
     /// No new dialogs or registrations from now on.
-    Drain,
+    Drain {
+        /// When it ends at the latest.
+        within: Duration,
+    },
     /// The deadline came.
     Tick,
 }

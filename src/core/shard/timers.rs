@@ -38,6 +38,7 @@ impl Shard {
                 Due::User(Timer::Partial(slot)) => self.check_partial(now, StreamId(slot)),
                 Due::User(Timer::Silence(slot)) => self.check_silence(now, StreamId(slot)),
                 Due::User(Timer::Liveness) => self.check_liveness(now),
+                Due::User(Timer::Drain) => self.close_idle(now),
                 Due::ClientTimeout { .. }
                 | Due::Trying { .. }
                 | Due::AckTimeout { .. }
@@ -74,7 +75,13 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
                 .txns
                 .set_timer(turn.now + SWEEP_EVERY, Timer::Sweep);
         }
-        Due::User(Timer::Agent(_) | Timer::Liveness | Timer::Partial(_) | Timer::Silence(_))
+        Due::User(
+            Timer::Agent(_)
+            | Timer::Drain
+            | Timer::Liveness
+            | Timer::Partial(_)
+            | Timer::Silence(_),
+        )
         | Due::Repeat { .. }
         | Due::Resend(_) => {}
     }
@@ -95,7 +102,8 @@ fn agent_due(agent: &mut Agent, step: &mut Step<'_>, due: Due<Owner, Timer>) {
         | Due::ServerDone { .. }
         | Due::ClientDone { .. }
         | Due::User(
-            Timer::Liveness
+            Timer::Drain
+            | Timer::Liveness
             | Timer::Branch { .. }
             | Timer::Partial(_)
             | Timer::Later

@@ -29,9 +29,10 @@ impl Engine {
             were_any = true;
             match order {
                 Order::Drain if self.ends_at.is_none() => {
-                    tracing::info!("draining");
-                    self.ends_at = Some(self.now + limits::DRAIN_MAX);
-                    self.shard.handle(self.now, Input::Drain);
+                    let within = self.drain_for;
+                    tracing::info!(shard = self.mesh.own(), ?within, "draining");
+                    self.ends_at = Some(self.now + within);
+                    self.shard.handle(self.now, Input::Drain { within });
                 }
                 Order::Drain => self.ends_at = Some(self.now),
                 Order::Report => self.report(),
@@ -82,7 +83,9 @@ impl Engine {
             configuration,
             tls,
             subscribers,
+            drain_for,
         } = settings;
+        self.drain_for = *drain_for;
         self.counters.reloads += 1;
         if let Some(tls) = tls {
             self.streams.set_tls(Some(Arc::clone(tls)));

@@ -24,6 +24,23 @@ impl Engine {
         );
     }
 
+    /// The last words of a shard that was told to end: what it has not seen the end of.
+    pub(in crate::io) fn say_what_is_left(&self) {
+        let gauges = self.shard.gauges();
+        let held = |name| {
+            let found = gauges.iter().find(|(gauge, _)| *gauge == name);
+            found.map_or(0, |(_, held)| *held)
+        };
+        tracing::info!(
+            shard = self.mesh.own(),
+            calls = held("dialogs"),
+            connections = held("streams"),
+            phones = held("registered"),
+            requests = held("contexts"),
+            "ended; left to others"
+        );
+    }
+
     pub(super) fn respond(&mut self, question: &Question) -> Answer {
         match question {
             Question::Numbers => Answer::Numbers(self.numbers()),

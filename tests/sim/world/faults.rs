@@ -175,13 +175,7 @@ impl World {
                     self.input(index, Input::Tick);
                 }
             }
-            Act::Drain(index) => {
-                for index in self.nodes[*index].shard_set.clone() {
-                    self.input(index, Input::Drain);
-                }
-                let addr = self.nodes[*index].addr;
-                self.hurt(Some(addr.ip()), Duration::from_secs(10));
-            }
+            Act::Drain(index) => self.drain(*index),
             Act::Rotate(index, keys) => self.rotate(*index, *keys),
             // Nobody is hurt: what a home has in memory it has.
             Act::Disk(length, lost) => self.disk = (self.now + *length, *lost),
@@ -293,6 +287,15 @@ impl World {
         self.nodes.iter().position(|node| node.addr.ip() == edge)
     }
 
+    fn drain(&mut self, index: usize) {
+        let within = limits::EDGE_DRAIN_MAX;
+        for index in self.nodes[index].shard_set.clone() {
+            self.input(index, Input::Drain { within });
+        }
+        let addr = self.nodes[index].addr;
+        self.hurt(Some(addr.ip()), Duration::from_secs(10));
+    }
+
     fn crash(&mut self, index: usize, silent: bool) {
         let addr = self.nodes[index].addr;
         if self.nodes[index].shard.is_none() {
@@ -393,7 +396,7 @@ impl World {
             let shard = node.shard.as_ref()?;
             let gauges = shard.gauges();
             // A dialog is over when it says so; some end without a word.
-            let lasts = |name: &str| matches!(name, "streams" | "refreshed_dialogs");
+            let lasts = |name: &str| matches!(name, "streams" | "refreshed_dialogs" | "dialogs");
             let held = |(name, held): &&(&str, usize)| !lasts(name) && *held > 0;
             let held: Vec<_> = gauges.iter().filter(held).collect();
             let what = format!("{} still holds {held:?}", node.addr);

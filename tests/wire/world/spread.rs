@@ -25,6 +25,11 @@ impl World {
         first..first + count
     }
 
+    /// How many shards a node has.
+    pub(crate) fn shard_count(&self, addr: &str) -> usize {
+        self.shards_of(addr).len()
+    }
+
     /// The rings between the shards of a node are full from now on, or no more.
     pub(crate) fn fill_rings(&mut self, addr: &str, are_full: bool) {
         let ip = addr.parse::<SocketAddr>().unwrap().ip();

@@ -210,8 +210,9 @@ impl World {
     }
 
     /// Whether nothing is under way at a node.
-    pub(crate) fn is_idle(&self, addr: &str) -> bool {
-        let mut shards = self.shards[self.shards_of(addr)].iter();
+    pub(crate) fn is_idle(&mut self, addr: &str) -> bool {
+        let of_node = self.shards_of(addr);
+        let mut shards = self.shards[of_node].iter_mut();
         shards.all(|shard| shard.is_idle(self.now))
     }
 

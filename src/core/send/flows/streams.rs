@@ -107,6 +107,12 @@ impl Flows {
         Some(stream)
     }
 
+    /// The streams that the far side opened.
+    pub(crate) fn accepted(&self) -> impl Iterator<Item = StreamId> {
+        let accepted = self.streams.iter().filter(|(_, stream)| !stream.opened);
+        accepted.map(|(slot, _)| StreamId(slot))
+    }
+
     /// Streams held.
     #[must_use]
     pub fn streams(&self) -> usize {
