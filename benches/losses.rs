@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as Stopwatch};
 use criterion::Criterion;
 use steadfast::edge::{self, Member};
 use steadfast::id::{Flow, ShardSet, SocketId, StreamId, Transport};
-use steadfast::send::{Accepted, Local};
+use steadfast::send::{AcceptedConnection, Local};
 use steadfast::shard::{Input, Output, Role, Setup, Shard};
 use steadfast::time::{Instant, Wall};
 
@@ -131,7 +131,7 @@ impl Edge {
 
 /// A phone's connection.
 fn accept(shard: &mut Shard) -> StreamId {
-    let accepted = Accepted {
+    let accepted = AcceptedConnection {
         transport: Transport::Tcp,
         peer: parse(PHONE),
         identities: &[],
@@ -151,7 +151,7 @@ fn settings() -> edge::Settings {
         name: "e1".to_owned(),
         cluster: "edge.example.com".to_owned(),
         core_name: None,
-        home: vec![edge::NextHop::At(edge::Hop {
+        home: vec![edge::NextHop::At(edge::ConfiguredHop {
             transport: Transport::Udp,
             addr: parse(HOME),
             name: None,

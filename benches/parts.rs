@@ -12,7 +12,7 @@ use steadfast::edit::Edits;
 use steadfast::id::{Flow, SocketId};
 use steadfast::stick::{Bound, Source, Table};
 use steadfast::time::{Duration, Instant};
-use steadfast::txn::{Due, Kind, ResponseAction, Transactions};
+use steadfast::txn::{Due, ResponseAction, TransactionKind, Transactions};
 
 /// The proxy's own.
 #[global_allocator]
@@ -62,7 +62,7 @@ fn transactions(criterion: &mut Criterion) {
         let theirs = number.to_be_bytes();
         let key = txns.keys().cookie(&theirs, b"192.0.2.1", 5_060, b"OPTIONS");
         assert!(txns.find_server(key).is_none());
-        let server = txns.open_server(now, key, Kind::Other, flow(), number);
+        let server = txns.open_server(now, key, TransactionKind::Other, flow(), number);
         let client = txns.reserve(number);
         let (server, client) = server.zip(client).expect("there is room");
         let branch = txns.branch(client);

@@ -244,7 +244,7 @@ fn settings() -> edge::Settings {
         name: "e1".to_owned(),
         cluster: "edge.example.com".to_owned(),
         core_name: None,
-        home: vec![edge::NextHop::At(edge::Hop {
+        home: vec![edge::NextHop::At(edge::ConfiguredHop {
             transport: Transport::Udp,
             addr: parse(HOME),
             name: None,

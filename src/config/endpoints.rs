@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use super::reader::Section;
 use super::{Config, Listener, Mistake, Role, names};
-use crate::edge::{self, Hop, Member, NextHop};
+use crate::edge::{self, ConfiguredHop, Member, NextHop};
 use crate::id::Transport;
 use crate::limits;
 
@@ -211,7 +211,7 @@ fn not_home(
     all: &[(&'static str, Listener)],
     members: &[Member],
     is_spoken: &impl Fn(Transport) -> bool,
-    home: &Hop,
+    home: &ConfiguredHop,
 ) -> Result<(), Mistake> {
     let is_own = all.iter().any(|(_, (_, addr))| is_same(*addr, home.addr));
     let is_edge = |member: &Member| of(member, is_spoken).any(|(_, at)| is_same(at, home.addr));

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::edge::{CoreName, Hop, NextHop};
+use crate::edge::{ConfiguredHop, CoreName, NextHop};
 use crate::grammar::params;
 use crate::id::Transport;
 use crate::locate::{Question, Transports};
@@ -86,7 +86,7 @@ const SOMEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5
 /// `sip:192.0.2.1:5060;transport=udp`; port and transport may be left out. Over
 /// TLS the host is the domain that the home must prove, and `maddr` says where it
 /// is: `sips:home.example.com;maddr=192.0.2.1`.
-pub(super) fn hop(text: &str) -> Result<Hop, String> {
+pub(super) fn hop(text: &str) -> Result<ConfiguredHop, String> {
     let bytes = text.as_bytes();
     let parse = || {
         let uri = Uri::of(bytes).ok()?;
@@ -102,7 +102,7 @@ pub(super) fn hop(text: &str) -> Result<Hop, String> {
         let host = std::str::from_utf8(uri.host.of(bytes)).ok()?;
         let ip = host_ip(uri.target(bytes).of(bytes))?;
         let port = uri.port.unwrap_or_else(|| transport.default_port());
-        (port != 0).then_some(Hop {
+        (port != 0).then_some(ConfiguredHop {
             transport,
             addr: SocketAddr::new(ip, port),
             name: (transport == Transport::Tls).then(|| host.to_ascii_lowercase()),

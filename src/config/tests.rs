@@ -1,7 +1,7 @@
 //! Configurations and the exact sentence each mistake in one is answered with.
 
 use super::*;
-use crate::edge::{Hop, Member, NextHop, PathPolicy};
+use crate::edge::{ConfiguredHop, Member, NextHop, PathPolicy};
 use crate::home::Redirect;
 use crate::send::HostRule;
 
@@ -62,7 +62,7 @@ fn an_edge_is_read_with_its_defaults() {
     let Role::Edge(edge) = config.role else {
         panic!("not an edge")
     };
-    let hop = Hop {
+    let hop = ConfiguredHop {
         transport: Transport::Udp,
         addr: "127.0.0.10:5060".parse().unwrap(),
         name: None,

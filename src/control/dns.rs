@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::io::{DnsRequest, Order, Orders};
 use crate::limits;
-use crate::locate::{Kind, LookupId, Query, Question, Record, Records, Set, Step, walk};
+use crate::locate::{LookupId, Query, QueryType, Question, Record, Records, Set, Step, walk};
 
 /// Answers the questions of the shards for as long as there are any shards, by asking the name
 /// servers that are configured at the time; none: those of the system.
@@ -146,10 +146,10 @@ async fn answer(resolver: Option<TokioResolver>, question: &Question) -> Records
 
 async fn look_up_records(resolver: Option<TokioResolver>, query: &Query) -> Set {
     let kind = match query.kind {
-        Kind::A => RecordType::A,
-        Kind::Aaaa => RecordType::AAAA,
-        Kind::Naptr => RecordType::NAPTR,
-        Kind::Srv => RecordType::SRV,
+        QueryType::A => RecordType::A,
+        QueryType::Aaaa => RecordType::AAAA,
+        QueryType::Naptr => RecordType::NAPTR,
+        QueryType::Srv => RecordType::SRV,
     };
     let (Some(resolver), Ok(mut name)) = (resolver, Name::from_utf8(&query.name)) else {
         return Set::Failed;
@@ -174,7 +174,7 @@ fn negative_ttl_s() -> u32 {
 
 /// The records of the kind asked for, and the shortest of all TTLs on the way
 /// to them (CNAME).
-fn found(answers: &[hickory_resolver::proto::rr::Record], kind: Kind) -> Set {
+fn found(answers: &[hickory_resolver::proto::rr::Record], kind: QueryType) -> Set {
     let records: Vec<_> = answers
         .iter()
         .filter_map(|answer| record(&answer.data, kind))
@@ -188,18 +188,18 @@ fn found(answers: &[hickory_resolver::proto::rr::Record], kind: Kind) -> Set {
     }
 }
 
-fn record(data: &RData, kind: Kind) -> Option<Record> {
+fn record(data: &RData, kind: QueryType) -> Option<Record> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
     match (data, kind) {
-        (RData::A(a), Kind::A) => Some(Record::Address(a.0.into())),
-        (RData::AAAA(aaaa), Kind::Aaaa) => Some(Record::Address(aaaa.0.into())),
-        (RData::SRV(srv), Kind::Srv) => Some(Record::Srv {
+        (RData::A(a), QueryType::A) => Some(Record::Address(a.0.into())),
+        (RData::AAAA(aaaa), QueryType::Aaaa) => Some(Record::Address(aaaa.0.into())),
+        (RData::SRV(srv), QueryType::Srv) => Some(Record::Srv {
             priority: srv.priority,
             weight: srv.weight,
             port: srv.port,
             target: plain(&srv.target),
         }),
-        (RData::NAPTR(naptr), Kind::Naptr) => Some(Record::Naptr {
+        (RData::NAPTR(naptr), QueryType::Naptr) => Some(Record::Naptr {
             order: naptr.order,
             preference: naptr.preference,
             flags: text(&naptr.flags),

@@ -80,7 +80,7 @@ pub use member::Member;
 pub use row::is_live;
 use set::EdgeSet;
 pub use state::Edge;
-pub use token::{BadToken, Codec, Kind, Token, Unfit};
+pub use token::{BadToken, Codec, Token, Unfit, UserPartKind};
 
 use crate::id::Transport;
 use crate::send::{KnownAs, PeerRule};
@@ -263,14 +263,14 @@ pub enum NatKeepalive {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextHop {
     /// This address.
-    At(Hop),
+    At(ConfiguredHop),
     /// The servers of this URI (RFC 3263): whatever the DNS names is trusted as a home.
     Named(String),
 }
 
 /// A next hop given by its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hop {
+pub struct ConfiguredHop {
     /// What carries messages to it.
     pub transport: Transport,
     /// Where it listens.

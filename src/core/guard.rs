@@ -35,7 +35,7 @@ use crate::time::{Duration, Instant};
 
 /// What is counted by source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SourceLimit {
     /// Requests of any method, retransmissions and broken ones as well.
     Request,
     /// Requests within a dialog from a source that no phone is registered at, and
@@ -54,7 +54,7 @@ pub enum Kind {
 
 const KINDS: usize = 6;
 
-impl Kind {
+impl SourceLimit {
     /// Tokens a second, and the depth of the bucket.
     const fn bound(self) -> (u32, u32) {
         match self {
@@ -110,7 +110,7 @@ impl Source {
         self.credit = u16::try_from(credit).unwrap_or(u16::MAX);
     }
 
-    fn take(&mut self, now: Instant, kind: Kind) -> bool {
+    fn take(&mut self, now: Instant, kind: SourceLimit) -> bool {
         let (token, depth) = kind.times();
         let full = &mut self.full[kind as usize];
         let next = (*full).max(now) + token;
@@ -183,7 +183,7 @@ impl Guard {
     }
 
     /// Takes a token of the source's bucket. False: it is empty.
-    pub(crate) fn admit(&mut self, now: Instant, ip: IpAddr, kind: Kind) -> bool {
+    pub(crate) fn admit(&mut self, now: Instant, ip: IpAddr, kind: SourceLimit) -> bool {
         let source = self.source(now, ip);
         source.is_none_or(|source| source.take(now, kind))
     }
@@ -194,7 +194,7 @@ impl Guard {
             return true;
         };
         source.add_credit(bytes);
-        source.take(now, Kind::Request)
+        source.take(now, SourceLimit::Request)
     }
 
     /// Adds the bytes of a request for its answer; its token was taken on another shard.
@@ -320,7 +320,7 @@ impl Guard {
             || match self.logins.state(now, ip, user) {
                 LoginState::Locked => false,
                 LoginState::Known => true,
-                LoginState::Unknown => self.has(now, ip, Kind::FailedDigest),
+                LoginState::Unknown => self.has(now, ip, SourceLimit::FailedDigest),
             }
     }
 
@@ -328,7 +328,7 @@ impl Guard {
     pub(crate) fn failed_login(&mut self, now: Instant, ip: IpAddr, user: &[u8]) {
         let ip = ip.to_canonical();
         if !self.is_unlimited(ip) {
-            self.admit(now, ip, Kind::FailedDigest);
+            self.admit(now, ip, SourceLimit::FailedDigest);
             self.logins.failed(now, ip, user);
         }
     }
@@ -343,7 +343,7 @@ impl Guard {
 
     /// Whether the bucket has a token; takes none.
     #[must_use]
-    pub fn has(&self, now: Instant, ip: IpAddr, kind: Kind) -> bool {
+    pub fn has(&self, now: Instant, ip: IpAddr, kind: SourceLimit) -> bool {
         let ip = ip.to_canonical();
         if self.sets.is_empty() || self.is_unlimited(ip) {
             return true;

@@ -67,7 +67,7 @@ use crate::send::{End, HostRule, KnownAs, PeerRule};
 use crate::time::Duration;
 use crate::trust::{CallsOut, Destinations, IdentityHeaders};
 
-pub use binding_report::{Bindings, Row};
+pub use binding_report::{BindingReport, ReportedBinding};
 pub use state::Home;
 pub use subscribers::{BadLine, Revoked, Subscribers};
 

@@ -52,7 +52,7 @@ pub(crate) fn is_unicast(ip: IpAddr) -> bool {
 
 /// The type of a DNS query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum QueryType {
     /// IPv4 addresses.
     A,
     /// IPv6 addresses.
@@ -69,7 +69,7 @@ pub struct Query {
     /// A fully qualified name, in lower case, without the last dot.
     pub name: Box<str>,
     /// The type of the records.
-    pub kind: Kind,
+    pub kind: QueryType,
 }
 
 /// A record, as far as RFC 3263 uses it.
@@ -135,7 +135,7 @@ impl Records {
         self.sets.push((query, set));
     }
 
-    fn find(&self, name: &str, kind: Kind) -> Option<&Set> {
+    fn find(&self, name: &str, kind: QueryType) -> Option<&Set> {
         let mut sets = self.sets.iter();
         sets.find(|(query, _)| query.kind == kind && *query.name == *name)
             .map(|(_, set)| set)

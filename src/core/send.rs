@@ -16,8 +16,8 @@ mod liveness;
 mod outbox;
 
 pub use flows::{
-    Accepted, Clear, End, Far, Flows, Hop, HostRule, KnownAs, Local, NameId, Names, PeerRule,
-    Ports, Reach, SentBy, Stream, network,
+    AcceptedConnection, Clear, End, Far, Flows, Hop, HostRule, KnownAs, Local, NameId, Names,
+    PeerRule, Ports, Reach, SentBy, Stream, network,
 };
 pub use liveness::{Health, KeepaliveRole, LivenessEvent, Peers};
 pub use outbox::{

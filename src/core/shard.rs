@@ -33,7 +33,7 @@ use crate::agent::Agent;
 use crate::edge::Edge;
 use crate::error::Malformed;
 use crate::frame;
-use crate::guard::Kind;
+use crate::guard::SourceLimit;
 use crate::home::Home;
 use crate::id::{Flow, SocketId, Transport};
 use crate::proxy::{
@@ -363,7 +363,7 @@ impl Shard {
                 if let RoleMut::Agent(agent, mut step) = self.role_mut(now) {
                     agent.stun(&mut step, flow, bytes);
                 }
-                if !self.net.guard.admit(now, peer.ip(), Kind::Stun) {
+                if !self.net.guard.admit(now, peer.ip(), SourceLimit::Stun) {
                     self.net.counters.limited += 1;
                     return;
                 }

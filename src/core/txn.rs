@@ -45,14 +45,14 @@ use table::{Clients, Servers};
 
 /// The two kinds of transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TransactionKind {
     /// INVITE: may ring for minutes, is acknowledged.
     Invite,
     /// Everything else.
     Other,
 }
 
-impl Kind {
+impl TransactionKind {
     /// The kind of a method's transaction.
     #[must_use]
     pub fn of(method: &[u8]) -> Self {

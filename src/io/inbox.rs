@@ -111,7 +111,7 @@ pub enum Answer {
     /// To `Question::Reasons`, and to `Question::Rejected` with the last ones.
     Rejected(Vec<Reason>, Vec<Reject>),
     /// To `Question::Bindings` and `Question::Remove`; or why there are none.
-    Bindings(Result<home::Bindings, String>),
+    Bindings(Result<home::BindingReport, String>),
 }
 
 /// The number of the addresses of homes that an edge can reach; homes have none.

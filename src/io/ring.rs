@@ -49,7 +49,7 @@ pub(super) struct Ring {
     template: Box<libc::msghdr>,
     sends: Sends,
     completions: VecDeque<Completion>,
-    accepted: VecDeque<Accepted>,
+    accepted: VecDeque<AcceptedSocket>,
     /// Sockets to be closed once all that is staged is submitted.
     leaving: Vec<OwnedFd>,
     /// What the kernel refused where nobody could be told.
@@ -69,7 +69,7 @@ pub(super) struct Completion {
 }
 
 /// A connection that a listener accepted, by its index; or why it accepts no more.
-pub(super) struct Accepted {
+pub(super) struct AcceptedSocket {
     pub(super) listener: u16,
     pub(super) result: Result<OwnedFd, i32>,
     /// It accepts more.
@@ -246,7 +246,7 @@ impl Ring {
     }
 
     /// The next accepted connection, if there is one.
-    pub(super) fn next_accepted(&mut self) -> Option<Accepted> {
+    pub(super) fn next_accepted(&mut self) -> Option<AcceptedSocket> {
         self.accepted.pop_front()
     }
 
@@ -363,7 +363,7 @@ impl Ring {
                 CompletionId::Nothing => {}
                 CompletionId::Datagram(index) => self.sends.on_datagram(index, result),
                 CompletionId::Write(index) => self.sends.on_write(index, result),
-                CompletionId::Listener(listener) => self.accepted.push_back(Accepted {
+                CompletionId::Listener(listener) => self.accepted.push_back(AcceptedSocket {
                     listener,
                     result: accepted(result),
                     goes_on,

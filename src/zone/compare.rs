@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Record, Silent, Zone};
-use crate::locate::{self, Kind, Query, Set};
+use crate::locate::{self, Query, QueryType, Set};
 
 /// How much a difference costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +39,17 @@ pub fn queries(zone: &Zone) -> Vec<Query> {
     for record in zone.cluster_records(Silent::default()) {
         match kind(&record.data) {
             // An address of the other family leads astray as well.
-            Kind::A | Kind::Aaaa => {
-                compare_set(&record.name, Kind::A);
-                compare_set(&record.name, Kind::Aaaa);
+            QueryType::A | QueryType::Aaaa => {
+                compare_set(&record.name, QueryType::A);
+                compare_set(&record.name, QueryType::Aaaa);
             }
-            other @ (Kind::Naptr | Kind::Srv) => compare_set(&record.name, other),
+            other @ (QueryType::Naptr | QueryType::Srv) => compare_set(&record.name, other),
         }
     }
     for domain in &zone.domains {
         for record in zone.domain_records(domain, Silent::default()) {
-            if kind(&record.data) == Kind::Srv {
-                compare_set(&record.name, Kind::Srv);
+            if kind(&record.data) == QueryType::Srv {
+                compare_set(&record.name, QueryType::Srv);
             }
         }
     }
@@ -85,7 +85,7 @@ pub fn differences(zone: &Zone, found: &[(Query, Set)]) -> Vec<Difference> {
 
 /// Whether the query is for the services of that very domain.
 fn leads(query: &Query, domain: &str) -> bool {
-    query.kind == Kind::Srv
+    query.kind == QueryType::Srv
         && ["_sip._udp.", "_sip._tcp."]
             .iter()
             .any(|front| query.name.strip_prefix(front) == Some(domain))
@@ -177,21 +177,21 @@ fn answers(record: &Record, query: &Query) -> bool {
     *record.name == *query.name && kind(&record.data) == query.kind
 }
 
-const fn kind(record: &locate::Record) -> Kind {
+const fn kind(record: &locate::Record) -> QueryType {
     match record {
-        locate::Record::Address(ip) if ip.is_ipv4() => Kind::A,
-        locate::Record::Address(_) => Kind::Aaaa,
-        locate::Record::Naptr { .. } => Kind::Naptr,
-        locate::Record::Srv { .. } => Kind::Srv,
+        locate::Record::Address(ip) if ip.is_ipv4() => QueryType::A,
+        locate::Record::Address(_) => QueryType::Aaaa,
+        locate::Record::Naptr { .. } => QueryType::Naptr,
+        locate::Record::Srv { .. } => QueryType::Srv,
     }
 }
 
 fn title(query: &Query) -> String {
     let kind = match query.kind {
-        Kind::A => "A",
-        Kind::Aaaa => "AAAA",
-        Kind::Naptr => "NAPTR",
-        Kind::Srv => "SRV",
+        QueryType::A => "A",
+        QueryType::Aaaa => "AAAA",
+        QueryType::Naptr => "NAPTR",
+        QueryType::Srv => "SRV",
     };
     format!("{kind} of {}", query.name)
 }

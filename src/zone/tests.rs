@@ -1,7 +1,7 @@
 //! The records of a cluster, as an operator includes them and as a DNS may have them.
 
 use super::*;
-use crate::locate::{Kind, Query, Set};
+use crate::locate::{Query, QueryType, Set};
 
 /// The first edge of three, the third of which is to be retired.
 const FILE: &str = r#"
@@ -172,10 +172,10 @@ fn answers(zone: &Zone, spoil: impl Fn(&Query, &mut Vec<locate::Record>)) -> Vec
         let records = all.iter().filter(|record| {
             let is_v4 = matches!(&record.data, locate::Record::Address(ip) if ip.is_ipv4());
             let kind = match &record.data {
-                locate::Record::Address(_) if is_v4 => Kind::A,
-                locate::Record::Address(_) => Kind::Aaaa,
-                locate::Record::Naptr { .. } => Kind::Naptr,
-                locate::Record::Srv { .. } => Kind::Srv,
+                locate::Record::Address(_) if is_v4 => QueryType::A,
+                locate::Record::Address(_) => QueryType::Aaaa,
+                locate::Record::Naptr { .. } => QueryType::Naptr,
+                locate::Record::Srv { .. } => QueryType::Srv,
             };
             *record.name == *query.name && kind == query.kind
         });
@@ -235,7 +235,7 @@ fn each_difference_of_a_live_dns_is_one_sentence() {
     let stray = locate::Record::Address("192.0.2.99".parse().unwrap());
     assert_eq!(
         answers(&zone, |query, records| {
-            if (&*query.name, query.kind) == ("e1.edge.example.com", Kind::A) {
+            if (&*query.name, query.kind) == ("e1.edge.example.com", QueryType::A) {
                 *records = vec![stray.clone()];
             }
         }),
@@ -263,7 +263,7 @@ fn a_dns_that_does_not_answer_is_a_difference() {
     let zone = zone_of(FILE).unwrap();
     let query = Query {
         name: "edge.example.com".into(),
-        kind: Kind::Naptr,
+        kind: QueryType::Naptr,
     };
     let found = differences(&zone, &[(query, Set::Failed)]);
     assert_eq!(

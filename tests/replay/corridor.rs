@@ -11,7 +11,7 @@ use steadfast::id::{Flow, ShardSet, SocketId, StreamId, Transport};
 use steadfast::limits;
 use steadfast::locate::{LookupId, Records};
 use steadfast::scan::{self, Message, Name, StartLine};
-use steadfast::send::{Accepted, Local, Output};
+use steadfast::send::{AcceptedConnection, Local, Output};
 use steadfast::shard::{Input, Role, Setup, Shard};
 use steadfast::time::{Duration, Instant, Wall};
 
@@ -164,7 +164,7 @@ impl Play {
 
     fn stream(&mut self, peer: SocketAddr, bytes: &[u8]) {
         if self.streams.is_empty() {
-            let accepted = Accepted {
+            let accepted = AcceptedConnection {
                 core_side: false,
                 transport: Transport::Tcp,
                 peer,

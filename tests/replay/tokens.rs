@@ -2,7 +2,7 @@
 //! under the keys is read at all.
 
 use steadfast::edge::flow_token;
-use steadfast::edge::{Codec, Kind, Subscriber, Token};
+use steadfast::edge::{Codec, Subscriber, Token, UserPartKind};
 
 /// Reads the bytes as tokens, and writes tokens of their pieces.
 ///
@@ -42,7 +42,7 @@ pub(crate) fn check(bytes: &[u8]) {
             (subscriber.user, subscriber.realm, subscriber.instance)
         );
         assert!(token.edges().eq(edges.iter().copied()));
-        if codec.kind() == Kind::Sealed {
+        if codec.kind() == UserPartKind::Sealed {
             let at = bytes.len() % text.len();
             text[at] = if text[at] == b'q' { b'r' } else { b'q' };
             assert!(codec.read(&text, &mut token).is_err(), "changed at {at}");

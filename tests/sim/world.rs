@@ -18,7 +18,7 @@ use steadfast::agent;
 use steadfast::id::{SocketId, StreamId, Transport};
 use steadfast::locate::{LookupId, Records};
 use steadfast::omit::Omit;
-use steadfast::send::{Accepted, Handoff, Local};
+use steadfast::send::{AcceptedConnection, Handoff, Local};
 use steadfast::shard::{Input, Role, Shard};
 use steadfast::time::{Duration, Instant};
 
@@ -405,7 +405,7 @@ impl World {
 
     fn accept(&mut self, index: usize, from: SocketAddr, at: SocketAddr) -> Option<StreamId> {
         let local = self.local(index);
-        let accepted = Accepted {
+        let accepted = AcceptedConnection {
             transport: Transport::Tcp,
             peer: from,
             core_side: at.port() == CORE_LISTEN,

@@ -42,7 +42,7 @@ fn open(world: &mut World, source: &str, node: &str) -> (String, String) {
 }
 
 fn hop(transport: Transport, addr: &str) -> NextHop {
-    NextHop::At(edge::Hop {
+    NextHop::At(edge::ConfiguredHop {
         transport,
         addr: addr.parse().unwrap(),
         name: (transport == Transport::Tls).then(|| "example.com".to_owned()),

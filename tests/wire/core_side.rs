@@ -1,6 +1,6 @@
 //! Edges that meet homes and one another on a side of their own.
 
-use steadfast::edge::{self, CoreName, Hop, Member, NextHop};
+use steadfast::edge::{self, ConfiguredHop, CoreName, Member, NextHop};
 use steadfast::id::Transport;
 use steadfast::send::{Clear, HostRule};
 
@@ -222,7 +222,7 @@ impl Plain {
                 host: "core.example.com".to_owned(),
                 written: self.written.to_owned(),
             });
-            edge.home = vec![NextHop::At(Hop {
+            edge.home = vec![NextHop::At(ConfiguredHop {
                 transport: self.transport,
                 addr: self.home.parse().unwrap(),
                 name: is_tls.then(|| "example.com".to_owned()),
@@ -389,7 +389,7 @@ fn edge_of(home: &str) -> World {
             ..Member::at("e1", "127.0.0.21".parse().unwrap())
         }];
         settings.core_listen = vec![CORE_LISTEN.parse().unwrap()];
-        settings.home = vec![NextHop::At(Hop {
+        settings.home = vec![NextHop::At(ConfiguredHop {
             transport: Transport::Tcp,
             addr: home.parse().unwrap(),
             name: None,

@@ -286,7 +286,7 @@ fn a_second_home_stands_by() {
         Tokens::Clear,
         |_| (),
         |_, edge| {
-            edge.home.push(NextHop::At(edge::Hop {
+            edge.home.push(NextHop::At(edge::ConfiguredHop {
                 transport: Transport::Udp,
                 addr: SECOND.parse().unwrap(),
                 name: None,

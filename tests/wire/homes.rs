@@ -3,7 +3,7 @@
 
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::edge::{Hop, NextHop};
+use steadfast::edge::{ConfiguredHop, NextHop};
 use steadfast::id::Transport;
 use steadfast::limits;
 use steadfast::time::Duration;
@@ -15,7 +15,7 @@ const SECOND: &str = "127.0.0.20:5060";
 
 fn at(addr: &str, transport: Transport) -> NextHop {
     let addr = addr.parse().unwrap();
-    NextHop::At(Hop {
+    NextHop::At(ConfiguredHop {
         transport,
         addr,
         name: None,

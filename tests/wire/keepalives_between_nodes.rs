@@ -5,7 +5,7 @@
 use super::failover::call_from_the_start;
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::edge::{Hop, NextHop};
+use steadfast::edge::{ConfiguredHop, NextHop};
 use steadfast::id::Transport;
 use steadfast::limits;
 use steadfast::time::Duration;
@@ -86,7 +86,7 @@ fn a_home_gets_the_keep_alives_that_it_asks_for() {
             |_| (),
             |_, edge| {
                 edge.members.retain(|member| member.name == edge.name);
-                edge.home = vec![NextHop::At(Hop {
+                edge.home = vec![NextHop::At(ConfiguredHop {
                     transport: Transport::Udp,
                     addr: OTHER_HOME.parse().unwrap(),
                     name: None,

@@ -7,7 +7,7 @@ use super::marks::{bare, unmarked};
 use super::phone::{Phone, Register};
 use super::tls::HOME_TLS;
 use super::world::{EDGES, HOME, Seen, Tokens, World};
-use steadfast::edge::{self, Hop, NextHop};
+use steadfast::edge::{self, ConfiguredHop, NextHop};
 use steadfast::id::Transport;
 use steadfast::trust::Strangers;
 
@@ -219,7 +219,7 @@ fn a_phone_that_keeps_to_its_flows_gets_the_cluster() {
 fn a_secure_registration_has_a_secure_name() {
     // C-15, C-16: `sips` says the transport.
     let mut world = named_with(|_, edge| {
-        edge.home = vec![NextHop::At(Hop {
+        edge.home = vec![NextHop::At(ConfiguredHop {
             transport: Transport::Tls,
             addr: HOME_TLS.parse().unwrap(),
             name: Some("example.com".to_owned()),

@@ -1,7 +1,7 @@
 //! The DNS of a `World`: a zone as text, and how well it answers.
 
 use steadfast::limits;
-use steadfast::locate::{Kind, LookupId, Query, Question, Record, Records, Set, Step, walk};
+use steadfast::locate::{LookupId, Query, QueryType, Question, Record, Records, Set, Step, walk};
 
 /// How questions are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Names {
                 records: vec![address],
                 ttl_s: 60,
             };
-            let kind = Kind::A;
+            let kind = QueryType::A;
             records.add(Query { name, kind }, set);
             return records;
         }
@@ -86,17 +86,19 @@ impl Names {
     }
 }
 
-fn record(kind: &str, rest: &[&str], wanted: Kind) -> Option<Record> {
+fn record(kind: &str, rest: &[&str], wanted: QueryType) -> Option<Record> {
     let number = |index: usize| rest[index].parse().unwrap();
     match (kind, wanted) {
-        ("A", Kind::A) | ("AAAA", Kind::Aaaa) => Some(Record::Address(rest[0].parse().unwrap())),
-        ("SRV", Kind::Srv) => Some(Record::Srv {
+        ("A", QueryType::A) | ("AAAA", QueryType::Aaaa) => {
+            Some(Record::Address(rest[0].parse().unwrap()))
+        }
+        ("SRV", QueryType::Srv) => Some(Record::Srv {
             priority: number(0),
             weight: number(1),
             port: number(2),
             target: rest[3].into(),
         }),
-        ("NAPTR", Kind::Naptr) => Some(Record::Naptr {
+        ("NAPTR", QueryType::Naptr) => Some(Record::Naptr {
             order: number(0),
             preference: number(1),
             flags: rest[2].into(),

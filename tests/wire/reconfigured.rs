@@ -5,7 +5,7 @@ use super::failover::{Call, call_in};
 use super::phone::{Phone, Register};
 use super::settings::{CORE_PORT, edge_peer};
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::edge::{self, Hop, Member, NextHop};
+use steadfast::edge::{self, ConfiguredHop, Member, NextHop};
 use steadfast::id::Transport;
 use steadfast::time::Duration;
 use steadfast::trust::Strangers;
@@ -24,7 +24,7 @@ fn at(addr: &str) -> NextHop {
 }
 
 fn over(transport: Transport, addr: &str) -> NextHop {
-    NextHop::At(Hop {
+    NextHop::At(ConfiguredHop {
         transport,
         addr: addr.parse().unwrap(),
         name: None,

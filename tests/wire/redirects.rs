@@ -6,7 +6,7 @@ use super::marks::unmarked;
 use super::peer::{CORE, answer, expect, request, respond, silent, status};
 use super::phone::{Phone, Register};
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::edge::{Hop, NextHop};
+use steadfast::edge::{ConfiguredHop, NextHop};
 use steadfast::id::Transport;
 use steadfast::time::Duration;
 
@@ -17,12 +17,12 @@ const OTHER_HOME: &str = "127.0.0.10:40070";
 /// Joe, whose edges are e1 and its partner, in a call with ann of e2, at homes
 /// that are spoken to over this transport.
 fn call(tokens: Tokens, transport: Transport) -> Call {
-    let home = Hop {
+    let home = ConfiguredHop {
         transport,
         addr: HOME.parse().unwrap(),
         name: None,
     };
-    let other = Hop {
+    let other = ConfiguredHop {
         addr: OTHER_HOME.parse().unwrap(),
         ..home.clone()
     };

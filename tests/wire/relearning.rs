@@ -2,7 +2,7 @@
 //! to each phone (H-13, S-8, S-24, S-31).
 
 use steadfast::agent::Command;
-use steadfast::edge::{Hop, NextHop};
+use steadfast::edge::{ConfiguredHop, NextHop};
 use steadfast::id::Transport;
 use steadfast::send::Event;
 use steadfast::time::Duration;
@@ -44,7 +44,7 @@ fn relearn(core: Transport) {
         |_| (),
         |_, edge| {
             edge.rules.strangers = Strangers::Answer;
-            edge.home = vec![NextHop::At(Hop {
+            edge.home = vec![NextHop::At(ConfiguredHop {
                 transport: core,
                 addr: home.parse().unwrap(),
                 name: (core == Transport::Tls).then(|| "example.com".to_owned()),

@@ -71,7 +71,7 @@ pub(crate) fn edge(index: usize, tokens: Tokens) -> edge::Settings {
         name: format!("e{}", index + 1),
         cluster: "edge.example.com".to_owned(),
         core_name: None,
-        home: vec![edge::NextHop::At(edge::Hop {
+        home: vec![edge::NextHop::At(edge::ConfiguredHop {
             transport: Transport::Udp,
             addr: HOME.parse().unwrap(),
             name: None,

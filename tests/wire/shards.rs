@@ -29,7 +29,7 @@ fn wide(width: u8, set_size: usize) -> World {
     let edge = |_: usize, edge: &mut Settings| {
         edge.set_size = set_size;
         edge.rules.strangers = Strangers::Answer;
-        edge.home.push(NextHop::At(edge::Hop {
+        edge.home.push(NextHop::At(edge::ConfiguredHop {
             transport: Transport::Udp,
             addr: CORE.parse().unwrap(),
             name: None,
@@ -425,7 +425,7 @@ fn call(world: &mut World, joe: &mut Phone, ann: &mut Phone, number: u32) {
 fn in_the_steady_state_the_edges_hand_nothing_over() {
     for transport in [Transport::Udp, Transport::Tcp] {
         let edge = |_: usize, edge: &mut Settings| {
-            edge.home = vec![NextHop::At(edge::Hop {
+            edge.home = vec![NextHop::At(edge::ConfiguredHop {
                 transport,
                 addr: HOME.parse().unwrap(),
                 name: None,

@@ -6,7 +6,7 @@ use super::failover::{Call, call_in};
 use super::peer::{branch_of, of_invite};
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::edge::{self, Hop, NextHop};
+use steadfast::edge::{self, ConfiguredHop, NextHop};
 use steadfast::id::Transport;
 use steadfast::limits;
 use steadfast::shard::Notice;
@@ -26,9 +26,9 @@ pub(super) fn call(transport: Transport) -> Call {
     ))
 }
 
-pub(super) fn hop(addr: &str, transport: Transport) -> Hop {
+pub(super) fn hop(addr: &str, transport: Transport) -> ConfiguredHop {
     let addr = addr.parse().unwrap();
-    Hop {
+    ConfiguredHop {
         transport,
         addr,
         name: None,

@@ -1,6 +1,6 @@
 //! Who somebody is by certificate, and `sips` (RFC 5922, RFC 5923, RFC 5630).
 
-use steadfast::edge::{self, Hop, NextHop};
+use steadfast::edge::{self, ConfiguredHop, NextHop};
 use steadfast::id::Transport;
 use steadfast::trust::Strangers;
 
@@ -24,7 +24,7 @@ pub(super) fn tls_with(name: &str, change: impl Fn(&mut edge::Settings)) -> Worl
         |_| (),
         |_, edge| {
             edge.rules.strangers = Strangers::Answer;
-            edge.home = vec![NextHop::At(Hop {
+            edge.home = vec![NextHop::At(ConfiguredHop {
                 transport: Transport::Tls,
                 addr: HOME_TLS.parse().unwrap(),
                 name: Some(name.to_owned()),

@@ -5,7 +5,7 @@ use super::failover::{Call, call_in, take_up};
 use super::peer;
 use super::phone::Phone;
 use super::world::{EDGES, HOME, Tokens, World};
-use steadfast::edge::{Hop, NextHop};
+use steadfast::edge::{ConfiguredHop, NextHop};
 use steadfast::id::Transport;
 use steadfast::limits;
 use steadfast::time::Duration;
@@ -189,7 +189,7 @@ pub(crate) const FOREIGN: &str = "127.0.0.9:5060";
 
 /// joe at e1, before such a home: its registrar reflects what it got. The Path of his.
 pub(crate) fn before_a_foreign_home(width: u8) -> (World, String) {
-    let home = NextHop::At(Hop {
+    let home = NextHop::At(ConfiguredHop {
         transport: Transport::Udp,
         addr: FOREIGN.parse().unwrap(),
         name: None,

@@ -45,11 +45,13 @@ pub(crate) fn foreign_with(
         tokens,
         |_| (),
         |_, edge| {
-            edge.home = vec![steadfast::edge::NextHop::At(steadfast::edge::Hop {
-                transport: steadfast::id::Transport::Udp,
-                addr: FAR.parse().unwrap(),
-                name: None,
-            })];
+            edge.home = vec![steadfast::edge::NextHop::At(
+                steadfast::edge::ConfiguredHop {
+                    transport: steadfast::id::Transport::Udp,
+                    addr: FAR.parse().unwrap(),
+                    name: None,
+                },
+            )];
             edge.home_domains = vec!["example.com".to_owned(), "example.org".to_owned()];
             change(edge);
         },

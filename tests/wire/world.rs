@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use steadfast::home::Bindings;
+use steadfast::home::BindingReport;
 use steadfast::id::{ShardSet, Transport};
 use steadfast::locate::{LookupId, Records};
 use steadfast::proxy::{Facts, Reject, Traffic};
@@ -332,7 +332,11 @@ impl World {
 
     /// Has a home take the bindings of an address of record away; what its keeper
     /// says.
-    pub(crate) fn remove_bindings(&mut self, addr: &str, uri: &str) -> Result<Bindings, String> {
+    pub(crate) fn remove_bindings(
+        &mut self,
+        addr: &str,
+        uri: &str,
+    ) -> Result<BindingReport, String> {
         let (now, all) = (self.now, self.shards_of(addr));
         let shards = self.shards[all.clone()].iter_mut();
         let answers: Vec<_> = shards
@@ -343,7 +347,7 @@ impl World {
         }
         self.settle();
         let is_keeper =
-            |answers: &Result<Bindings, _>| answers.as_ref().is_ok_and(|it| it.is_keeper);
+            |answers: &Result<BindingReport, _>| answers.as_ref().is_ok_and(|it| it.is_keeper);
         let index = answers.iter().position(is_keeper).unwrap_or_default();
         answers.into_iter().nth(index).unwrap()
     }

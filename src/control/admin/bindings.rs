@@ -4,7 +4,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 
 use super::json::quoted;
-use crate::home::{Bindings, Row};
+use crate::home::{BindingReport, ReportedBinding};
 use crate::io::Answer;
 
 /// What was done about them.
@@ -15,7 +15,7 @@ pub(super) enum BindingsChange {
 }
 
 /// What the shard says that keeps the address; the error is a sentence.
-pub(super) fn of(answers: Vec<(usize, Answer)>) -> Result<Bindings, String> {
+pub(super) fn of(answers: Vec<(usize, Answer)>) -> Result<BindingReport, String> {
     let mut refused = None;
     for (_, answer) in answers {
         match answer {
@@ -30,7 +30,7 @@ pub(super) fn of(answers: Vec<(usize, Answer)>) -> Result<Bindings, String> {
     Err(refused.unwrap_or_else(|| "the shard that keeps this address does not answer".to_owned()))
 }
 
-pub(super) fn words(found: &Bindings, deed: BindingsChange) -> String {
+pub(super) fn words(found: &BindingReport, deed: BindingsChange) -> String {
     let aor = &found.aor;
     let sentence = match (found.rows.len(), deed) {
         (0, BindingsChange::Listed) => return format!("{aor} has no bindings\n"),
@@ -56,8 +56,8 @@ pub(super) fn words(found: &Bindings, deed: BindingsChange) -> String {
     format!("{sentence}\n{table}\n")
 }
 
-pub(super) fn json(found: &Bindings) -> String {
-    let row = |row: &Row| {
+pub(super) fn json(found: &BindingReport) -> String {
+    let row = |row: &ReportedBinding| {
         format!(
             "{{\"contact\":{},\"phone\":{},\"path\":{},\"flow\":{},\"expires\":{}}}",
             quoted(&row.contact),
@@ -79,15 +79,15 @@ pub(super) fn json(found: &Bindings) -> String {
 mod tests {
     use super::*;
 
-    fn bindings(is_keeper: bool, count: usize) -> Bindings {
-        let row = Row {
+    fn bindings(is_keeper: bool, count: usize) -> BindingReport {
+        let row = ReportedBinding {
             contact: "sip:joe@192.0.2.1".to_owned(),
             phone: "urn:uuid:1, reg-id 1".to_owned(),
             path: "<sip:t@edge;lr;ob>".to_owned(),
             flow: "the flow to udp:192.0.2.9:40000".to_owned(),
             left_s: 59,
         };
-        Bindings {
+        BindingReport {
             aor: "joe@example.com".to_owned(),
             is_keeper,
             rows: vec![row; count],

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::proxy::{Net, Owner, Request, Step};
 use crate::scan::{Method, Name};
 use crate::send::{Event, Party};
-use crate::txn::{Kind, ServerKey};
+use crate::txn::{ServerKey, TransactionKind};
 
 impl Agent {
     /// Takes in one request that scanned.
@@ -326,9 +326,9 @@ fn reply(
     lines: &[u8],
 ) {
     let kind = if request.message.method() == Method::Invite {
-        Kind::Invite
+        TransactionKind::Invite
     } else {
-        Kind::Other
+        TransactionKind::Other
     };
     let flow = request.reply_flow();
     let Some(server) = step
@@ -351,7 +351,7 @@ pub(super) fn respond(step: &mut Step<'_>, server: ServerId, status: u16, bytes:
 
 /// Opens the transaction of an INVITE; without room for it the INVITE is refused.
 fn open_invite(step: &mut Step<'_>, request: &Request<'_>, key: ServerKey) -> Option<ServerId> {
-    let (flow, kind) = (request.reply_flow(), Kind::Invite);
+    let (flow, kind) = (request.reply_flow(), TransactionKind::Invite);
     let opened = step
         .net
         .txns

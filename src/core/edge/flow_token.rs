@@ -251,7 +251,10 @@ mod tests {
         for flow in flows() {
             let text = token(&flow);
             assert_eq!(read(&key(), &text, 77), Ok((flow, 5)));
-            assert_eq!(crate::edge::Kind::of(&text), crate::edge::Kind::Flow);
+            assert_eq!(
+                crate::edge::UserPartKind::of(&text),
+                crate::edge::UserPartKind::Flow
+            );
             let escaped: Vec<u8> = text
                 .iter()
                 .flat_map(|byte| format!("%{byte:02X}").into_bytes())

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Hop, NextHop};
+use super::{ConfiguredHop, NextHop};
 use crate::id::Transport;
 use crate::limits;
 use crate::locate::LookupId;
@@ -32,7 +32,7 @@ pub(super) struct Homes {
 }
 
 enum Home {
-    At(Hop),
+    At(ConfiguredHop),
     Named {
         text: String,
         uri: Uri,

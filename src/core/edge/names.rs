@@ -24,7 +24,7 @@
 //! - The Path stays the same from every edge, so the cluster's name stands there.
 
 use super::state::Edge;
-use super::{Follows, Kind};
+use super::{Follows, UserPartKind};
 use crate::proxy::Net;
 use crate::scan::Message;
 use crate::uri::{Uri, host_ip, same_host};
@@ -87,8 +87,8 @@ impl Edge {
     /// Whether the user part of a URI has the form of a token as this cluster writes them; it
     /// is not verified.
     pub(super) fn looks_like_own_token(&self, user: &[u8]) -> bool {
-        let kind = Kind::of(user);
-        kind == Kind::Flow || kind == self.codec.kind()
+        let kind = UserPartKind::of(user);
+        kind == UserPartKind::Flow || kind == self.codec.kind()
     }
 }
 

@@ -16,7 +16,7 @@
 //! comes that of the other phone.
 
 use super::state::Edge;
-use super::{BadToken, Kind, Token, flow_token};
+use super::{BadToken, Token, UserPartKind, flow_token};
 use crate::id::Flow;
 use crate::proxy::{Net, Pass, Request};
 use crate::span::Span;
@@ -81,7 +81,7 @@ impl Edge {
         };
         let port = uri.port.unwrap_or(5060);
         match (self.is_own_address(net, ip, port), uri.user) {
-            (true, Some(user)) if Kind::of(user.of(bytes)) == Kind::Flow => {
+            (true, Some(user)) if UserPartKind::of(user.of(bytes)) == UserPartKind::Flow => {
                 self.flow_token(user.of(bytes))
             }
             // Phones put a user into their outbound proxy, which says nothing.
@@ -90,10 +90,10 @@ impl Edge {
             (false, None) => RouteKind::Sibling,
             // A phone of that edge may have come here: its flow is not ours, but the mark in
             // the value is good at every edge.
-            (false, Some(user)) => match Kind::of(user.of(bytes)) {
-                Kind::Flow => self.flow_token(user.of(bytes)),
-                Kind::Foreign => RouteKind::Sibling,
-                Kind::Clear | Kind::Sealed => RouteKind::Foreign,
+            (false, Some(user)) => match UserPartKind::of(user.of(bytes)) {
+                UserPartKind::Flow => self.flow_token(user.of(bytes)),
+                UserPartKind::Foreign => RouteKind::Sibling,
+                UserPartKind::Clear | UserPartKind::Sealed => RouteKind::Foreign,
             },
         }
     }
@@ -125,15 +125,15 @@ impl Edge {
             None => bare,
             // Phones put a user into their outbound proxy, which says nothing.
             Some(user) if bare == RouteKind::Address && !self.looks_like_own_token(user) => bare,
-            Some(user) => match Kind::of(user) {
-                Kind::Flow => self.flow_token(user),
-                Kind::Clear | Kind::Sealed => self
+            Some(user) => match UserPartKind::of(user) {
+                UserPartKind::Flow => self.flow_token(user),
+                UserPartKind::Clear | UserPartKind::Sealed => self
                     .codec
                     .read(user, token)
                     .map_or_else(RouteKind::Bad, |()| RouteKind::Token),
                 // With `maddr` the user part is a phone's own, or the name of one (`PhoneName`).
-                Kind::Foreign if maddr.is_some() => bare,
-                Kind::Foreign => RouteKind::Bad(BadToken::Malformed),
+                UserPartKind::Foreign if maddr.is_some() => bare,
+                UserPartKind::Foreign => RouteKind::Bad(BadToken::Malformed),
             },
         };
         if index != self.own && (kind == bare || kind == RouteKind::Token) {
@@ -155,7 +155,7 @@ impl Edge {
         let mut routes = request.message.routes().iter().take(count);
         routes.find_map(|route| {
             let uri = route.uri?;
-            let is_token = |user: Span| Kind::of(user.of(bytes)) == self.codec.kind();
+            let is_token = |user: Span| UserPartKind::of(user.of(bytes)) == self.codec.kind();
             uri.user.is_some_and(is_token).then_some(uri)
         })
     }
@@ -355,8 +355,8 @@ impl Edge {
     /// Whether a URI is that of an edge (by address, name or `maddr`) without a token; a user
     /// part of another kind, as the name of a phone, may stand in it.
     fn leads_to_edge(&self, net: &Net, bytes: &[u8], uri: &Uri) -> bool {
-        let user = uri.user.map(|user| Kind::of(user.of(bytes)));
-        if !matches!(user, None | Some(Kind::Foreign)) {
+        let user = uri.user.map(|user| UserPartKind::of(user.of(bytes)));
+        if !matches!(user, None | Some(UserPartKind::Foreign)) {
             return false;
         }
         if self.settings.is_cluster(uri.host.of(bytes)) {

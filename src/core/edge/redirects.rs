@@ -6,7 +6,7 @@
 
 use super::Token;
 use super::state::Edge;
-use super::uris::EdgeAddress;
+use super::uris::UriAddress;
 use crate::grammar::params;
 use crate::limits;
 use crate::proxy::{Pass, Verdict, follows_loose_redirects};
@@ -46,7 +46,7 @@ impl Edge {
             let member = self.settings.members.get(index).filter(|_| hop.is_some());
             let addr = member.and_then(|member| member.peer_addrs(transport).next());
             if let Some(addr) = addr {
-                let edge = EdgeAddress {
+                let edge = UriAddress {
                     addr,
                     transport,
                     secure: pass.plan.is_secure(pass.request),

@@ -14,7 +14,7 @@ use crate::trust::mark::{MarkKey, PhoneName};
 #[derive(Debug, Default)]
 pub(super) struct RefreshedDialogs {
     /// By the hash of the dialog.
-    rows: Keyed<Row>,
+    rows: Keyed<RefreshedDialog>,
     /// Phones that have rows, by the hash of the phone.
     phones: Keyed<Phone>,
     /// The last serial number that a phone was given.
@@ -22,7 +22,7 @@ pub(super) struct RefreshedDialogs {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
+pub(super) struct RefreshedDialog {
     phone: u64,
     /// The serial number that the phone had when the row was made. A row whose phone has
     /// another number, or is not in the table, is void.
@@ -50,7 +50,7 @@ impl RefreshedDialogs {
     }
 
     /// The row of a dialog.
-    pub(super) fn row(&self, now: Instant, dialog: u64) -> Option<&Row> {
+    pub(super) fn row(&self, now: Instant, dialog: u64) -> Option<&RefreshedDialog> {
         let row = self.rows.get(dialog)?;
         (row.until > now && is_current(&self.phones, row)).then_some(row)
     }
@@ -78,7 +78,7 @@ impl RefreshedDialogs {
 
     /// The row of a dialog, made where there is none; `None` at the bound of its phone. A full
     /// table gives up any other row for it, which the next registration of its phone mends.
-    fn entry(&mut self, now: Instant, refresh: Refresh) -> Option<&mut Row> {
+    fn entry(&mut self, now: Instant, refresh: Refresh) -> Option<&mut RefreshedDialog> {
         let Refresh { dialog, phone } = refresh;
         if self.row(now, dialog).is_none() {
             self.end(dialog);
@@ -88,7 +88,7 @@ impl RefreshedDialogs {
             {
                 count_out(&mut self.phones, &old);
             }
-            let row = Row {
+            let row = RefreshedDialog {
                 phone,
                 serial,
                 flow: None,
@@ -160,13 +160,13 @@ impl RefreshedDialogs {
 }
 
 /// Whether the phone of a row has the serial number that it had when the row was made.
-fn is_current(phones: &Keyed<Phone>, row: &Row) -> bool {
+fn is_current(phones: &Keyed<Phone>, row: &RefreshedDialog) -> bool {
     let known = phones.get(row.phone);
     known.is_some_and(|known| known.serial == row.serial)
 }
 
 /// One row less of its phone, unless that has begun anew since.
-fn count_out(phones: &mut Keyed<Phone>, row: &Row) {
+fn count_out(phones: &mut Keyed<Phone>, row: &RefreshedDialog) {
     let known = phones.get_mut(row.phone);
     if let Some(known) = known.filter(|known| known.serial == row.serial) {
         known.rows -= 1;

@@ -7,7 +7,7 @@
 use super::granted::Granted;
 use super::phone::{ContactAction, Phone, SubscriberText};
 use super::state::Edge;
-use super::uris::EdgeAddress;
+use super::uris::UriAddress;
 use super::{BindResult, EdgeSet, FlowBinding, Follows, Subscriber, Token};
 use crate::edit::{Edits, decimal};
 use crate::id::{Flow, Transport};
@@ -20,7 +20,7 @@ use crate::trust::Ingress;
 use crate::uri::is_sips;
 
 /// A REGISTER that got a 2xx by which its phone is bound.
-struct Accepted<'a> {
+struct AcceptedRegister<'a> {
     /// The user part of its Path URI.
     token: &'a [u8],
     /// The REGISTER is no refresh: its Route had no token of this phone.
@@ -97,7 +97,7 @@ impl Edge {
                 // D-E11: after a de-registration the phone gets no lines of ours.
                 None => self.unbind_phone(step, &subscriber, phone.reg_id),
                 Some(ours) => {
-                    let accepted = Accepted {
+                    let accepted = AcceptedRegister {
                         token,
                         initial: *initial,
                         by_name: *by_name,
@@ -121,10 +121,10 @@ impl Edge {
         step: &mut Step<'_>,
         context: &Context,
         response: &Response<'_>,
-        accepted: &Accepted<'_>,
+        accepted: &AcceptedRegister<'_>,
         edits: &mut Edits,
     ) {
-        let Accepted {
+        let AcceptedRegister {
             token,
             subscriber,
             phone,
@@ -251,7 +251,7 @@ impl Edge {
             return;
         };
         out.extend_from_slice(b"Outbound-Proxy: ");
-        let edge = EdgeAddress {
+        let edge = UriAddress {
             addr,
             transport,
             secure: answer.secure,

@@ -18,7 +18,7 @@
 use std::net::SocketAddr;
 
 use super::flow_bindings::Note;
-use super::row::{self, Clock, Row};
+use super::row::{self, Clock, StoredFlowBinding};
 use super::state::Edge;
 use super::{EdgeSet, FlowBinding, Subscriber};
 use crate::id::{Flow, SocketId, Transport};
@@ -34,7 +34,7 @@ impl Edge {
             now: step.now,
             wall: step.net.wall,
         };
-        let row = Row::read(clock, key, value);
+        let row = StoredFlowBinding::read(clock, key, value);
         let found = row.and_then(|row| Some((row, flow_of(step.net, &row)?)));
         match found {
             Some((row, flow)) => self.restore_row(step, &row, flow),
@@ -51,7 +51,7 @@ impl Edge {
         }
     }
 
-    fn restore_row(&mut self, step: &mut Step<'_>, row: &Row<'_>, flow: Flow) {
+    fn restore_row(&mut self, step: &mut Step<'_>, row: &StoredFlowBinding<'_>, flow: Flow) {
         let holder = row.shard % step.net.shard_set.count.max(1);
         // The address was proven in the earlier run to receive what is sent to it.
         step.net.guard.prove(step.now, row.peer.ip());
@@ -82,7 +82,7 @@ impl Edge {
     }
 
     /// The edges that a row names and that are still members; this edge where none is.
-    fn edges_of(&mut self, row: &Row<'_>) -> EdgeSet {
+    fn edges_of(&mut self, row: &StoredFlowBinding<'_>) -> EdgeSet {
         let members = &self.settings.members;
         let index = |name: &[u8]| members.iter().position(|it| it.name.as_bytes() == name);
         self.indices.clear();
@@ -174,7 +174,7 @@ impl Edge {
 }
 
 /// The flow that a row names; `None` where nothing listens there any more.
-fn flow_of(net: &Net, row: &Row<'_>) -> Option<Flow> {
+fn flow_of(net: &Net, row: &StoredFlowBinding<'_>) -> Option<Flow> {
     let mut locals = net.flows.locals().iter();
     let socket = locals.position(|local| {
         local.transport == Transport::Udp && local.addr == row.local && !local.upstream

@@ -18,7 +18,7 @@ use super::record_route::Direction;
 use super::relay::no_flow;
 use super::state::Edge;
 use super::{BadToken, Token};
-use crate::guard::Kind;
+use crate::guard::SourceLimit;
 use crate::id::Flow;
 use crate::omit::Omit;
 use crate::proxy::{Pass, Reply, Step, Target, Verdict};
@@ -320,7 +320,7 @@ impl Edge {
 /// into dialogs.
 fn may_roam(pass: &mut Pass<'_, '_>) -> bool {
     let ip = pass.request.ingress.source.ip();
-    let may = pass.net.guard.admit(pass.now, ip, Kind::Roaming);
+    let may = pass.net.guard.admit(pass.now, ip, SourceLimit::Roaming);
     pass.net.counters.limited += u64::from(!may);
     if !may {
         pass.plan.add_retry_after(0, &mut pass.net.secrets);

@@ -24,7 +24,7 @@ const V6: u8 = 6;
 
 /// A row that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row<'a> {
+pub(super) struct StoredFlowBinding<'a> {
     pub(super) subscriber: Subscriber<'a>,
     pub(super) reg_id: u32,
     pub(super) follows: Follows,
@@ -93,10 +93,10 @@ pub(super) fn write_name(name: &[u8], out: &mut Vec<u8>) {
 /// Whether a row of `Output::Store` is one that has not ended.
 #[must_use]
 pub fn is_live(now: Instant, wall: Wall, key: &[u8], value: &[u8]) -> bool {
-    Row::read(Clock { now, wall }, key, value).is_some()
+    StoredFlowBinding::read(Clock { now, wall }, key, value).is_some()
 }
 
-impl<'a> Row<'a> {
+impl<'a> StoredFlowBinding<'a> {
     /// Reads a row; `None` for bytes that this room does not write, and for one that has ended.
     pub(super) fn read(Clock { now, wall }: Clock, key: &'a [u8], value: &'a [u8]) -> Option<Self> {
         let (&reg_id, key) = key.split_first_chunk()?;
@@ -236,7 +236,7 @@ mod tests {
             ("[2001:db8::11]:5060", "[2001:db8::7]:5062"),
         ] {
             let (key, value) = written(local, peer);
-            let row = Row::read(clock(50), &key, &value).unwrap();
+            let row = StoredFlowBinding::read(clock(50), &key, &value).unwrap();
             assert_eq!(
                 (row.subscriber.user, row.subscriber.realm),
                 (&b"joe"[..], &b"example.com"[..])
@@ -258,7 +258,7 @@ mod tests {
         let (key, value) = written("192.0.2.11:5060", "198.51.100.7:40001");
         let read = |now: Instant, unix_at_zero| {
             let wall = Wall { unix_at_zero };
-            Row::read(Clock { now, wall }, &key, &value).map(|row| row.expires)
+            StoredFlowBinding::read(Clock { now, wall }, &key, &value).map(|row| row.expires)
         };
         assert_eq!(read(at(0), 1_700_000_100), Some(at(1)));
         assert_eq!(read(at(0), 1_700_000_101), None);
@@ -273,11 +273,19 @@ mod tests {
         // Behind the name of an edge another one need not follow.
         let named = value.len() - b"-edge-3".len();
         for len in (0..value.len()).filter(|len| *len != named) {
-            assert_eq!(Row::read(clock(50), &key, &value[..len]), None, "{len}");
+            assert_eq!(
+                StoredFlowBinding::read(clock(50), &key, &value[..len]),
+                None,
+                "{len}"
+            );
         }
         // A key that is cut within the instance is another phone's.
         for len in 0..b"....++joeexample.com".len() {
-            assert_eq!(Row::read(clock(50), &key[..len], &value), None, "{len}");
+            assert_eq!(
+                StoredFlowBinding::read(clock(50), &key[..len], &value),
+                None,
+                "{len}"
+            );
         }
         let changed = |index: usize, to: u8| {
             let mut value = value.clone();

@@ -20,7 +20,7 @@
 use super::flow_bindings::User;
 use super::refreshed_dialogs;
 use super::state::Edge;
-use super::{Kind, Token};
+use super::{Token, UserPartKind};
 use crate::id::Flow;
 use crate::proxy::{Context, Pass, Step};
 use crate::scan::{Method, Name};
@@ -243,9 +243,11 @@ impl Edge {
         // with any user part, before every route set.
         let mut users = routes.chain(target).filter_map(|uri| uri.user);
         let user = users.next_back()?.of(bytes);
-        Some(match Kind::of(user) {
-            Kind::Flow => self.marks.phone_name_by(key, &[user]),
-            Kind::Clear | Kind::Sealed | Kind::Foreign => PhoneName::read(user)?,
+        Some(match UserPartKind::of(user) {
+            UserPartKind::Flow => self.marks.phone_name_by(key, &[user]),
+            UserPartKind::Clear | UserPartKind::Sealed | UserPartKind::Foreign => {
+                PhoneName::read(user)?
+            }
         })
     }
 }

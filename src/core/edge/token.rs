@@ -59,10 +59,10 @@ impl Codec {
 
     /// The kind of the tokens that it writes.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
+    pub const fn kind(&self) -> UserPartKind {
         match &self.ring {
-            None => Kind::Clear,
-            Some(_) => Kind::Sealed,
+            None => UserPartKind::Clear,
+            Some(_) => UserPartKind::Sealed,
         }
     }
 
@@ -138,7 +138,7 @@ impl Codec {
 /// The kind of a user part, by its first character, its length
 /// and the separator alone: only clear tokens hold a `+`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum UserPartKind {
     /// A clear token.
     Clear,
     /// A sealed token.
@@ -149,7 +149,7 @@ pub enum Kind {
     Foreign,
 }
 
-impl Kind {
+impl UserPartKind {
     /// The kind of a received user part, which need not be genuine.
     #[must_use]
     pub fn of(user_part: &[u8]) -> Self {

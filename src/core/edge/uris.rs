@@ -11,7 +11,7 @@ use crate::send::Hop;
 
 /// The address of an edge, as a URI gives it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct EdgeAddress {
+pub(super) struct UriAddress {
     pub(super) addr: SocketAddr,
     pub(super) transport: Transport,
     /// The URI is `sips`.
@@ -35,10 +35,10 @@ impl Edge {
         &self,
         token: &[u8],
         params: &[&[u8]],
-        edge: EdgeAddress,
+        edge: UriAddress,
         out: &mut Vec<u8>,
     ) {
-        let EdgeAddress {
+        let UriAddress {
             addr,
             transport,
             secure,

@@ -15,7 +15,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// Tokens that a source gets at one moment.
-fn burst(guard: &mut Guard, now: Instant, from: &str, kind: Kind) -> u32 {
+fn burst(guard: &mut Guard, now: Instant, from: &str, kind: SourceLimit) -> u32 {
     let admitted = (0..1_000_000).take_while(|_| guard.admit(now, ip(from), kind));
     u32::try_from(admitted.count()).unwrap()
 }
@@ -23,12 +23,12 @@ fn burst(guard: &mut Guard, now: Instant, from: &str, kind: Kind) -> u32 {
 #[test]
 fn a_bucket_gives_its_depth_and_then_its_rate() {
     for kind in [
-        Kind::Request,
-        Kind::Roaming,
-        Kind::Stun,
-        Kind::FailedDigest,
-        Kind::Connection,
-        Kind::Stray,
+        SourceLimit::Request,
+        SourceLimit::Roaming,
+        SourceLimit::Stun,
+        SourceLimit::FailedDigest,
+        SourceLimit::Connection,
+        SourceLimit::Stray,
     ] {
         let (rate, depth) = kind.bound();
         let mut guard = guard();
@@ -49,18 +49,21 @@ fn a_bucket_gives_its_depth_and_then_its_rate() {
 #[test]
 fn buckets_and_sources_are_apart() {
     let mut guard = guard();
-    let depth = Kind::Roaming.bound().1;
-    burst(&mut guard, START, "192.0.2.1", Kind::Roaming);
-    assert!(guard.admit(START, ip("192.0.2.1"), Kind::Request));
-    assert_eq!(burst(&mut guard, START, "192.0.2.2", Kind::Roaming), depth);
-    // One customer has a /64, and IPv4 seen through IPv6 is IPv4.
+    let depth = SourceLimit::Roaming.bound().1;
+    burst(&mut guard, START, "192.0.2.1", SourceLimit::Roaming);
+    assert!(guard.admit(START, ip("192.0.2.1"), SourceLimit::Request));
     assert_eq!(
-        burst(&mut guard, START, "2001:db8::1", Kind::Roaming),
+        burst(&mut guard, START, "192.0.2.2", SourceLimit::Roaming),
         depth
     );
-    assert!(!guard.admit(START, ip("2001:db8::ffff:2"), Kind::Roaming));
-    assert!(guard.admit(START, ip("2001:db8:0:1::1"), Kind::Roaming));
-    assert!(!guard.admit(START, ip("::ffff:192.0.2.1"), Kind::Roaming));
+    // One customer has a /64, and IPv4 seen through IPv6 is IPv4.
+    assert_eq!(
+        burst(&mut guard, START, "2001:db8::1", SourceLimit::Roaming),
+        depth
+    );
+    assert!(!guard.admit(START, ip("2001:db8::ffff:2"), SourceLimit::Roaming));
+    assert!(guard.admit(START, ip("2001:db8:0:1::1"), SourceLimit::Roaming));
+    assert!(!guard.admit(START, ip("::ffff:192.0.2.1"), SourceLimit::Roaming));
 }
 
 #[test]
@@ -123,7 +126,10 @@ fn a_stranger_keeps_little_and_who_holds_most_stops_first() {
 #[test]
 fn the_unlimited_are_not_counted() {
     let mut guard = guard();
-    assert_eq!(burst(&mut guard, START, "10.1.2.3", Kind::Stun), 1_000_000);
+    assert_eq!(
+        burst(&mut guard, START, "10.1.2.3", SourceLimit::Stun),
+        1_000_000
+    );
     assert!(guard.sets.is_empty());
 }
 
@@ -171,10 +177,10 @@ fn guessing_over_many_users_ends_and_spares_who_has_logged_in() {
 #[test]
 fn many_addresses_do_not_wash_out_the_one_over_its_bound() {
     let mut guard = guard();
-    burst(&mut guard, START, "192.0.2.1", Kind::FailedDigest);
+    burst(&mut guard, START, "192.0.2.1", SourceLimit::FailedDigest);
     for n in 0..200_000_u32 {
         let spoofed = IpAddr::V4((0x2000_0000 + n).into());
-        guard.admit(START, spoofed, Kind::Request);
+        guard.admit(START, spoofed, SourceLimit::Request);
     }
-    assert!(!guard.has(START, ip("192.0.2.1"), Kind::FailedDigest));
+    assert!(!guard.has(START, ip("192.0.2.1"), SourceLimit::FailedDigest));
 }

@@ -10,18 +10,18 @@ use crate::uri::{Uri, same_host};
 
 /// The bindings that one shard has of an address of record, or has removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bindings {
+pub struct BindingReport {
     /// The address in its canonical form.
     pub aor: String,
     /// This shard is its keeper (`home::sharing`).
     pub is_keeper: bool,
     /// Least recently updated first.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ReportedBinding>,
 }
 
 /// One binding, to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct ReportedBinding {
     /// The contact URI.
     pub contact: String,
     /// Its instance and reg-id, as far as there are any.
@@ -37,7 +37,7 @@ pub struct Row {
 impl Home {
     /// The bindings of the address of record that `uri` is; the error says why it
     /// is none of ours.
-    pub fn bindings(&self, net: &Net, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
+    pub fn bindings(&self, net: &Net, now: Instant, uri: &[u8]) -> Result<BindingReport, String> {
         let aor = self.aor_of(uri)?;
         let rows = self.location.bindings(now, &aor);
         let rows = rows.map(|binding| row(net, now, binding)).collect();
@@ -46,7 +46,7 @@ impl Home {
 
     /// Removes the bindings of the address of record that `uri` is, here and at the edges;
     /// gives what they were.
-    pub fn remove(&mut self, step: &mut Step<'_>, uri: &[u8]) -> Result<Bindings, String> {
+    pub fn remove(&mut self, step: &mut Step<'_>, uri: &[u8]) -> Result<BindingReport, String> {
         let aor = self.aor_of(uri)?;
         let removed = self.revoke(step, &aor);
         let live = removed.iter().filter(|binding| binding.is_live(step.now));
@@ -56,8 +56,8 @@ impl Home {
         Ok(Self::report(step.net, &aor, rows))
     }
 
-    fn report(net: &Net, aor: &[u8], rows: Vec<Row>) -> Bindings {
-        Bindings {
+    fn report(net: &Net, aor: &[u8], rows: Vec<ReportedBinding>) -> BindingReport {
+        BindingReport {
             aor: String::from_utf8_lossy(aor).into_owned(),
             is_keeper: Self::keeper(net, aor) == net.shard_set.own,
             rows,
@@ -85,12 +85,12 @@ impl Home {
     }
 }
 
-fn row(net: &Net, now: Instant, binding: &Binding) -> Row {
+fn row(net: &Net, now: Instant, binding: &Binding) -> ReportedBinding {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let instance = binding.instance().map(text);
     let reg_id = binding.reg_id().map(|number| format!("reg-id {number}"));
     let phone: Vec<_> = instance.into_iter().chain(reg_id).collect();
-    Row {
+    ReportedBinding {
         contact: text(binding.contact()),
         phone: phone.join(", "),
         path: text(binding.path()),

@@ -45,13 +45,13 @@ impl EdgeNode {
 
 /// An address at which the configuration says that an edge lives.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct EdgeAddress {
+pub(super) struct ConfiguredEdge {
     pub(super) ip: IpAddr,
     /// The edge is believed, and believes us, without TLS.
     is_clear: bool,
 }
 
-impl EdgeAddress {
+impl ConfiguredEdge {
     /// The addresses that the rules name one by one. A prefix names a few neighbours at
     /// most; a whole network of edges is found through DNS, not by trying its addresses.
     pub(super) fn all(rules: &[HostRule]) -> Vec<Self> {

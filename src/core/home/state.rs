@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::challenged::Challenged;
-use super::edge_node::EdgeAddress;
+use super::edge_node::ConfiguredEdge;
 use super::former_paths::FormerPaths;
 use super::revocation_queue::RevocationQueue;
 use super::tentative::TentativeChanges;
@@ -38,7 +38,7 @@ pub struct Home {
     pub(super) cluster: Vec<u8>,
     /// Where `settings.edge_peers` says that an edge lives, for a URI of the cluster that
     /// sticks nowhere (S-16): any edge knows the right one.
-    pub(super) edge_addresses: Vec<EdgeAddress>,
+    pub(super) edge_addresses: Vec<ConfiguredEdge>,
     /// Scratch space: the flows that a search in `stick` has given already.
     pub(super) found_flows: Vec<Flow>,
     /// Scratch space: the addresses that a list of hops leads to.
@@ -67,7 +67,7 @@ impl Home {
             former_paths: FormerPaths::default(),
             former_edges: Vec::new(),
             cluster: cluster(&settings),
-            edge_addresses: EdgeAddress::all(&settings.edge_peers),
+            edge_addresses: ConfiguredEdge::all(&settings.edge_peers),
             found_flows: Vec::new(),
             hop_addresses: Vec::new(),
             rescanned: Message::default(),
@@ -83,7 +83,7 @@ impl Home {
     pub(super) fn derive(&mut self, settings: &Settings) {
         self.marks = marks(settings);
         self.cluster = cluster(settings);
-        self.edge_addresses = EdgeAddress::all(&settings.edge_peers);
+        self.edge_addresses = ConfiguredEdge::all(&settings.edge_peers);
     }
 
     /// Addresses of record with a binding.

@@ -7,7 +7,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Kind, Query, Question, Record, Records, Server, Set, is_unicast};
+use super::{Query, QueryType, Question, Record, Records, Server, Set, is_unicast};
 use crate::id::Transport;
 use crate::limits;
 
@@ -89,7 +89,7 @@ impl<'a> Walk<'a> {
             }
             return;
         }
-        let Some(naptr) = self.records(&question.name, Kind::Naptr) else {
+        let Some(naptr) = self.records(&question.name, QueryType::Naptr) else {
             return;
         };
         if naptr.iter().any(is_of_sip) {
@@ -139,7 +139,7 @@ impl<'a> Walk<'a> {
 
     /// True when there are records, or none is known yet.
     fn by_srv(&mut self, index: u32, transport: Transport, name: &str) -> bool {
-        let Some(records) = self.records(name, Kind::Srv) else {
+        let Some(records) = self.records(name, QueryType::Srv) else {
             return true;
         };
         for record in records {
@@ -178,8 +178,8 @@ impl<'a> Walk<'a> {
         self.targets += 1;
         let spoken = self.question.transports;
         let kinds = [
-            (Kind::Aaaa, spoken.v6(transport)),
-            (Kind::A, spoken.v4(transport)),
+            (QueryType::Aaaa, spoken.v6(transport)),
+            (QueryType::A, spoken.v4(transport)),
         ];
         for (kind, _) in kinds.into_iter().filter(|(_, reached)| *reached) {
             for record in self.records(name, kind).unwrap_or_default() {
@@ -200,7 +200,7 @@ impl<'a> Walk<'a> {
 
     /// The records of a query: empty where there are none, `None` when it is
     /// still to be asked.
-    fn records(&mut self, name: &str, kind: Kind) -> Option<&'a [Record]> {
+    fn records(&mut self, name: &str, kind: QueryType) -> Option<&'a [Record]> {
         let Some(set) = self.records.find(name, kind) else {
             let name = name.into();
             let query = Query { name, kind };

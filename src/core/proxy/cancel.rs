@@ -6,7 +6,7 @@ use super::{Fate, Owner, Proxy, Reply, Request, Turn, Verdict};
 use crate::id::Slot;
 use crate::limits;
 use crate::scan::Header;
-use crate::txn::Kind;
+use crate::txn::TransactionKind;
 
 impl Proxy {
     /// A CANCEL came: 200 at once and every pending branch is cancelled
@@ -45,7 +45,7 @@ impl Proxy {
         match turn.net.txns.open_server(
             turn.now,
             key,
-            Kind::Other,
+            TransactionKind::Other,
             request.reply_flow(),
             Owner::Local,
         ) {

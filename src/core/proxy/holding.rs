@@ -14,7 +14,7 @@ use super::{Fate, Owner, Proxy, Reply, Request, Step, Turn};
 use crate::bytes::Buf;
 use crate::id::ServerId;
 use crate::limits;
-use crate::txn::{Kind, ServerKey};
+use crate::txn::{ServerKey, TransactionKind};
 
 impl Proxy {
     /// Prepares the 200 to a REGISTER, with the lines of the plan, and lets it wait.
@@ -31,7 +31,7 @@ impl Proxy {
         let opened = turn.net.txns.open_server(
             turn.now,
             key,
-            Kind::Other,
+            TransactionKind::Other,
             request.reply_flow(),
             Owner::Local,
         );

@@ -272,10 +272,10 @@ impl Contexts {
 }
 
 /// Which machine of RFC 3261 §17.2 serves it.
-const fn kind(invite: bool) -> txn::Kind {
+const fn kind(invite: bool) -> txn::TransactionKind {
     if invite {
-        txn::Kind::Invite
+        txn::TransactionKind::Invite
     } else {
-        txn::Kind::Other
+        txn::TransactionKind::Other
     }
 }

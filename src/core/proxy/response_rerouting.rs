@@ -14,7 +14,7 @@ use super::matching::server_of;
 use super::servers::Located;
 use super::{Proxy, Turn};
 use crate::bytes::Buf;
-use crate::guard::Kind;
+use crate::guard::SourceLimit;
 use crate::id::{Flow, ServerId, StreamId, Transport};
 use crate::limits;
 use crate::locate::LookupId;
@@ -226,7 +226,10 @@ impl PendingResponse {
         (is_ours || turn.may_reach(transport, addr, None))
             && (self.tried.is_empty()
                 || principal.is_cluster_node()
-                || turn.net.guard.admit(turn.now, source.ip(), Kind::Roaming))
+                || turn
+                    .net
+                    .guard
+                    .admit(turn.now, source.ip(), SourceLimit::Roaming))
     }
 }
 

@@ -5,7 +5,7 @@ use super::contexts::Contexts;
 use super::response_edits::remove_via;
 use super::{Net, Owner, Proxy, Response, State, Step, Turn};
 use crate::bytes::Buf;
-use crate::guard::Kind;
+use crate::guard::SourceLimit;
 use crate::id::{ClientId, Flow, Slot};
 use crate::limits;
 use crate::omit::Omit;
@@ -267,7 +267,10 @@ impl Turn<'_> {
         self.net.counters.stray_responses += 1;
         if let Some(peer) = self.net.flows.peer(flow)
             && !self.policy.is_cluster_node(self.net, Hop::Flow(flow))
-            && !self.net.guard.admit(self.now, peer.ip(), Kind::Stray)
+            && !self
+                .net
+                .guard
+                .admit(self.now, peer.ip(), SourceLimit::Stray)
         {
             self.net.counters.limited += 1;
         }

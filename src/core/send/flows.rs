@@ -65,7 +65,7 @@ pub struct Stream {
 
 /// A connection that the shell has accepted.
 #[derive(Clone, Copy, Debug)]
-pub struct Accepted<'a> {
+pub struct AcceptedConnection<'a> {
     /// TCP or TLS.
     pub transport: Transport,
     /// The address of the far side.
@@ -76,7 +76,7 @@ pub struct Accepted<'a> {
     pub identities: &'a [Box<str>],
 }
 
-impl Accepted<'_> {
+impl AcceptedConnection<'_> {
     /// Its far end.
     #[must_use]
     pub const fn end(&self) -> End {

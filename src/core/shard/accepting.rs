@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use super::{RoleMut, Shard};
 use crate::admission::Class;
-use crate::guard::{Held, Kind};
+use crate::guard::{Held, SourceLimit};
 use crate::id::{Flow, StreamId, Transport};
 use crate::limits;
 use crate::proxy::Timer;
-use crate::send::{Accepted, End, Notice};
+use crate::send::{AcceptedConnection, End, Notice};
 use crate::time::{Duration, Instant};
 
 impl Shard {
@@ -68,7 +68,7 @@ impl Shard {
             return false;
         }
         let guard = &mut self.net.guard;
-        let admitted = (is_peer || guard.admit(now, ip, Kind::Connection))
+        let admitted = (is_peer || guard.admit(now, ip, SourceLimit::Connection))
             && (transport != Transport::Tls || guard.handshake_started(ip, is_peer));
         self.net.counters.connections_refused += u64::from(!admitted);
         admitted
@@ -89,7 +89,7 @@ impl Shard {
 
     /// Names a stream that the shell has just accepted, over TLS once its
     /// handshake is complete; `None` at the bound: close it.
-    pub fn accept(&mut self, now: Instant, accepted: &Accepted<'_>) -> Option<StreamId> {
+    pub fn accept(&mut self, now: Instant, accepted: &AcceptedConnection<'_>) -> Option<StreamId> {
         let source = accepted.peer.ip();
         let is_peer = self.may_be_peer(now, &accepted.end());
         match self.net.guard.open(source, is_peer) {

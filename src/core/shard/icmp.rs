@@ -8,7 +8,7 @@
 
 use super::{RoleMut, Shard};
 use crate::frame::quote;
-use crate::guard::Kind;
+use crate::guard::SourceLimit;
 use crate::id::{Flow, Transport};
 use crate::proxy::Net;
 use crate::send::{Handoff, Hop};
@@ -44,7 +44,7 @@ impl Shard {
             RoleMut::Proxy(_, turn) => turn.policy.is_cluster_node(turn.net, Hop::Flow(flow)),
             RoleMut::Agent(..) => true,
         };
-        is_exempt || self.net.guard.admit(now, peer.ip(), Kind::Stray)
+        is_exempt || self.net.guard.admit(now, peer.ip(), SourceLimit::Stray)
     }
 
     /// a datagram that this shard may have written did not arrive.

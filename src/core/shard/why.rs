@@ -1,7 +1,7 @@
 //! What an operator asks of a running shard.
 
 use super::{RoleState, Shard};
-use crate::home::Bindings;
+use crate::home::BindingReport;
 use crate::limits;
 use crate::proxy::{Facts, Reason, Reject, Step};
 use crate::time::{Instant, date};
@@ -52,7 +52,7 @@ impl Shard {
     ///
     /// # Errors
     /// A sentence that says why there can be none.
-    pub fn bindings(&self, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
+    pub fn bindings(&self, now: Instant, uri: &[u8]) -> Result<BindingReport, String> {
         match &self.role {
             RoleState::Home(home) => home.bindings(&self.net, now, uri),
             RoleState::Edge(_) | RoleState::Agent(_) => Err(NO_HOME.to_owned()),
@@ -63,7 +63,7 @@ impl Shard {
     ///
     /// # Errors
     /// A sentence that says why there can be none.
-    pub fn remove_bindings(&mut self, now: Instant, uri: &[u8]) -> Result<Bindings, String> {
+    pub fn remove_bindings(&mut self, now: Instant, uri: &[u8]) -> Result<BindingReport, String> {
         match &mut self.role {
             RoleState::Home(home) => home.remove(&mut Step::new(&mut self.net, now), uri),
             RoleState::Edge(_) | RoleState::Agent(_) => Err(NO_HOME.to_owned()),

@@ -9,7 +9,7 @@ use std::mem;
 
 use super::pace::{Backoff, Pace, TimerEvent};
 use super::ring_links::{NONE, RingLinks};
-use super::{Kind, Send};
+use super::{Send, TransactionKind};
 use crate::bytes::Buf;
 use crate::id::{Flow, Slot};
 use crate::limits;
@@ -128,7 +128,7 @@ impl<O: Copy> Client<O> {
     pub(super) fn start(
         &mut self,
         now: Instant,
-        kind: Kind,
+        kind: TransactionKind,
         method: u32,
         is_reliable: bool,
         request: Buf,
@@ -148,11 +148,11 @@ impl<O: Copy> Client<O> {
             )
         };
         self.state = match kind {
-            Kind::Invite => State::InviteCalling {
+            TransactionKind::Invite => State::InviteCalling {
                 request,
                 pace: pace(Backoff::Doubling),
             },
-            Kind::Other => State::OtherTrying {
+            TransactionKind::Other => State::OtherTrying {
                 request,
                 pace: pace(Backoff::DoublingToT2),
             },

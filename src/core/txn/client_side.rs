@@ -3,7 +3,7 @@
 use super::agenda::Transaction;
 use super::branch::BRANCH_LEN;
 use super::client::{Awaits, Client, Heard};
-use super::{Kind, ResponseAction, Send, Transactions};
+use super::{ResponseAction, Send, TransactionKind, Transactions};
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow};
 use crate::time::Instant;
@@ -49,7 +49,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
             return;
         }
         self.clients.lead(id, flow);
-        let (kind, print) = (Kind::of(method), self.keys.method(method));
+        let (kind, print) = (TransactionKind::of(method), self.keys.method(method));
         self.clients.change(id, |client| {
             client.start(now, kind, print, flow.is_reliable(), request);
         });

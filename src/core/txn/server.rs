@@ -5,7 +5,7 @@
 //! kept here but asked for with `due`. No event brings the due time forward
 //! except to "now", so whoever keeps the timers never moves one.
 
-use super::Kind;
+use super::TransactionKind;
 use super::key::ServerKey;
 use super::pace::{Backoff, Pace, TimerEvent};
 use crate::bytes::Buf;
@@ -77,11 +77,17 @@ pub(super) enum ServerWake {
 }
 
 impl<O: Copy> Server<O> {
-    pub(super) fn new(now: Instant, key: ServerKey, kind: Kind, flow: Flow, owner: O) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        key: ServerKey,
+        kind: TransactionKind,
+        flow: Flow,
+        owner: O,
+    ) -> Self {
         let state = match kind {
-            Kind::Invite => State::InviteProceeding { last: None },
-            Kind::Other if flow.is_reliable() => State::OtherProceeding { last: None },
-            Kind::Other => State::OtherTrying {
+            TransactionKind::Invite => State::InviteProceeding { last: None },
+            TransactionKind::Other if flow.is_reliable() => State::OtherProceeding { last: None },
+            TransactionKind::Other => State::OtherTrying {
                 until: now + limits::NON_INVITE_TRYING,
             },
         };

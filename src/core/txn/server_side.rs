@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::agenda::Transaction;
 use super::server::Server;
-use super::{Kind, Send, ServerKey, Transactions};
+use super::{Send, ServerKey, TransactionKind, Transactions};
 use crate::bytes::Buf;
 use crate::id::{Flow, ServerId};
 use crate::time::Instant;
@@ -49,7 +49,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         &mut self,
         now: Instant,
         key: ServerKey,
-        kind: Kind,
+        kind: TransactionKind,
         flow: Flow,
         owner: O,
     ) -> Option<ServerId> {

@@ -265,7 +265,7 @@ impl<O: Copy> Clients<O> {
 
 #[cfg(test)]
 mod tests {
-    use crate::txn::Kind;
+    use crate::txn::TransactionKind;
     use crate::txn::trial::{TCP, Trial, UDP};
 
     // T-3
@@ -276,11 +276,11 @@ mod tests {
         let key = |method: &[u8]| keys.cookie(b"z9hG4bK1", b"host", 5060, method);
         let invite = t
             .txn
-            .open_server(t.now, key(b"INVITE"), Kind::Invite, UDP, 4)
+            .open_server(t.now, key(b"INVITE"), TransactionKind::Invite, UDP, 4)
             .unwrap();
         let cancel = t
             .txn
-            .open_server(t.now, key(b"CANCEL"), Kind::Other, UDP, 5)
+            .open_server(t.now, key(b"CANCEL"), TransactionKind::Other, UDP, 5)
             .unwrap();
         assert_eq!(t.txn.find_server(key(b"INVITE")), Some(invite));
         assert_eq!(t.txn.find_server(key(b"CANCEL")), Some(cancel));
@@ -312,7 +312,7 @@ mod tests {
         let ids: Vec<_> = (0..5_000)
             .map(|n| {
                 t.txn
-                    .open_server(t.now, key(n), Kind::Invite, UDP, n)
+                    .open_server(t.now, key(n), TransactionKind::Invite, UDP, n)
                     .unwrap()
             })
             .collect();

@@ -1,6 +1,6 @@
 //! A trial: transactions in virtual time, told in words.
 
-use super::{Due, Kind, ResponseAction, Send, Transactions};
+use super::{Due, ResponseAction, Send, TransactionKind, Transactions};
 use crate::bytes::Pool;
 use crate::id::{ClientId, Flow, ServerId, Slot, SocketId, StreamId};
 use crate::time::Instant;
@@ -65,7 +65,13 @@ impl Trial {
                 .keys()
                 .cookie(&self.opened.to_le_bytes(), b"host", 5060, method.as_bytes());
         self.txn
-            .open_server(self.now, key, Kind::of(method.as_bytes()), flow, 0)
+            .open_server(
+                self.now,
+                key,
+                TransactionKind::of(method.as_bytes()),
+                flow,
+                0,
+            )
             .unwrap()
     }
 

@@ -11,7 +11,7 @@ use crate::io::inbox::{NewSettings, Order};
 use crate::io::ring::{self, Completion, Receiver, Side};
 use crate::io::streams::Came;
 use crate::limits;
-use crate::send::{Accepted, End};
+use crate::send::{AcceptedConnection, End};
 use crate::shard::Input;
 
 impl Engine {
@@ -176,7 +176,7 @@ impl Engine {
     }
 
     /// A listener accepted a connection, or will not accept more.
-    pub(super) fn on_accepted(&mut self, accepted: ring::Accepted) {
+    pub(super) fn on_accepted(&mut self, accepted: ring::AcceptedSocket) {
         let index = usize::from(accepted.listener);
         if !accepted.goes_on
             && let Some(listener) = self.listeners.get_mut(index)
@@ -226,7 +226,7 @@ impl Engine {
         // At the bound the connection is dropped, which closes it.
         let Some(stream) = self.shard.accept(
             self.now,
-            &Accepted {
+            &AcceptedConnection {
                 transport: Transport::Tcp,
                 peer,
                 core_side: end.core_side,
@@ -298,7 +298,7 @@ impl Engine {
                 stream
             }
             Came::Greeted(slot, peer) => {
-                let accepted = Accepted {
+                let accepted = AcceptedConnection {
                     transport: Transport::Tls,
                     peer,
                     core_side: false,

@@ -98,7 +98,7 @@ impl Cast {
             ..Member::at(&format!("e{}", index + 1), addr.ip())
         };
         let home = |addr: &SocketAddr| {
-            NextHop::At(edge::Hop {
+            NextHop::At(edge::ConfiguredHop {
                 transport: self.core,
                 addr: *addr,
                 name: None,

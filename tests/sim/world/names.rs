@@ -3,7 +3,7 @@
 
 use steadfast::id::Transport;
 use steadfast::limits;
-use steadfast::locate::{Kind, LookupId, Query, Question, Record, Records, Set, Step, walk};
+use steadfast::locate::{LookupId, Query, QueryType, Question, Record, Records, Set, Step, walk};
 use steadfast::time::Duration;
 
 use super::{Event, World};
@@ -36,7 +36,7 @@ impl World {
                     records: vec![address],
                     ttl_s: 60,
                 };
-                let kind = Kind::A;
+                let kind = QueryType::A;
                 records.add(Query { name, kind }, set);
                 records
             }
@@ -73,7 +73,7 @@ impl World {
             Transport::Tcp | Transport::Tls => "_sip._tcp.example.com",
         };
         let mut found: Vec<Record> = match query.kind {
-            Kind::Srv if *query.name == *service => homes
+            QueryType::Srv if *query.name == *service => homes
                 .map(|(index, home)| Record::Srv {
                     priority: u16::try_from(index).unwrap(),
                     weight: 0,
@@ -81,13 +81,13 @@ impl World {
                     target: format!("h{index}.example.com").into(),
                 })
                 .collect(),
-            Kind::A => {
+            QueryType::A => {
                 let named = |index: &usize| *query.name == *format!("h{index}.example.com");
                 let ips = homes.filter(|(index, _)| named(index));
                 let ips = ips.map(|(_, home)| home.ip());
                 ips.map(Record::Address).collect::<Vec<_>>()
             }
-            Kind::Srv | Kind::Naptr | Kind::Aaaa => Vec::new(),
+            QueryType::Srv | QueryType::Naptr | QueryType::Aaaa => Vec::new(),
         };
         let named = |phone: &Extra| phone_record(phone, query);
         found.extend(self.cast.phones.iter().filter_map(named));
@@ -106,13 +106,13 @@ impl World {
 fn phone_record(phone: &Extra, query: &Query) -> Option<Record> {
     let name = phone.name.as_ref()?;
     match query.kind {
-        Kind::Srv if *query.name == *format!("_sip._tcp.{name}") => Some(Record::Srv {
+        QueryType::Srv if *query.name == *format!("_sip._tcp.{name}") => Some(Record::Srv {
             priority: 0,
             weight: 0,
             port: phone.addr.port(),
             target: name.clone().into(),
         }),
-        Kind::A if *query.name == **name => Some(Record::Address(phone.addr.ip())),
-        Kind::Srv | Kind::Naptr | Kind::A | Kind::Aaaa => None,
+        QueryType::A if *query.name == **name => Some(Record::Address(phone.addr.ip())),
+        QueryType::Srv | QueryType::Naptr | QueryType::A | QueryType::Aaaa => None,
     }
 }

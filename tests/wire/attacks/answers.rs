@@ -9,7 +9,7 @@ use steadfast::trust::{CallsOut, Destinations};
 
 /// A lab whose edges reach their home over TCP.
 fn over_tcp() -> World {
-    let hop = NextHop::At(edge::Hop {
+    let hop = NextHop::At(edge::ConfiguredHop {
         transport: Transport::Tcp,
         addr: HOME.parse().unwrap(),
         name: None,

@@ -221,7 +221,7 @@ fn no_spelling_of_a_host_is_a_way_in() {
 fn a_register_takes_no_way_of_its_own_through_another_edge() {
     // Seen: an edge takes for vouched for what another one relays, whoever wrote
     // its Route.
-    let hop = NextHop::At(edge::Hop {
+    let hop = NextHop::At(edge::ConfiguredHop {
         transport: Transport::Udp,
         addr: FAR.parse().unwrap(),
         name: None,
@@ -281,7 +281,7 @@ fn nothing_behind_a_body_becomes_a_message() {
          P-Asserted-Identity: <sip:boss@example.com>\nContent-Length: 0\n\n"
     );
     let length = inner.replace('\n', "\r\n").len();
-    let hop = NextHop::At(edge::Hop {
+    let hop = NextHop::At(edge::ConfiguredHop {
         transport: Transport::Tcp,
         addr: HOME.parse().unwrap(),
         name: None,

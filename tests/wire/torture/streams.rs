@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use steadfast::id::{Flow, ShardSet, SocketId, StreamId, Transport};
-use steadfast::send::{Accepted, Local, Output};
+use steadfast::send::{AcceptedConnection, Local, Output};
 use steadfast::shard::{Input, Role, Setup, Shard};
 use steadfast::time::{Instant, Wall};
 
@@ -103,7 +103,7 @@ impl Bench {
             },
         };
         let mut shard = Shard::new(setup, Instant::ZERO);
-        let accepted = Accepted {
+        let accepted = AcceptedConnection {
             core_side: false,
             transport: Transport::Tcp,
             peer: PHONE.parse().unwrap(),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use steadfast::frame::stun;
 use steadfast::id::{Flow, ShardSet, SocketId, StreamId, Transport};
 use steadfast::limits;
-use steadfast::send::{Accepted, Local};
+use steadfast::send::{AcceptedConnection, Local};
 use steadfast::shard::{Input, Output};
 
 use super::super::cables::{End, Joined};
@@ -253,7 +253,7 @@ impl World {
         let called = match self.nodes.get(&peer) {
             Some(_) => {
                 let index = self.index(from, peer);
-                let accepted = Accepted {
+                let accepted = AcceptedConnection {
                     transport: speaks(peer),
                     peer: self.core_port(from),
                     core_side: false,

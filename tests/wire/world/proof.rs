@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use steadfast::id::Transport;
-use steadfast::send::Accepted;
+use steadfast::send::AcceptedConnection;
 
 use super::super::cables::End;
 use super::{Answers, Event, World};
@@ -43,7 +43,7 @@ impl World {
         let index = self.index(from, to);
         let identities = self.proven.get(&from).cloned().unwrap_or_default();
         let transport = speaks(to);
-        let accepted = Accepted {
+        let accepted = AcceptedConnection {
             transport,
             peer: from,
             core_side,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::edge::{Member, NextHop, PathPolicy, Settings};
 use crate::id::{ShardSet, SocketId};
-use crate::send::{Accepted, Flows, Local, PeerRule};
+use crate::send::{AcceptedConnection, Flows, Local, PeerRule};
 use crate::time::Wall;
 
 const SEED: [u64; 4] = [1, 2, 3, 4];
@@ -28,7 +28,7 @@ fn edge(net: &mut Net) -> Edge {
         ..Member::at(name, address.parse().unwrap())
     };
     let carriers = ["udp:192.0.2.50:5064", "tls:carrier.example.net"];
-    let home = super::super::Hop {
+    let home = super::super::ConfiguredHop {
         transport: Transport::Udp,
         addr: "192.0.2.50:5060".parse().unwrap(),
         name: None,
@@ -98,7 +98,7 @@ fn a_certificate_tells_carriers_from_the_cluster() {
         (&[], Origin::Phone),
     ] {
         let identities: Vec<Box<str>> = names.iter().map(|name| (*name).into()).collect();
-        let accepted = Accepted {
+        let accepted = AcceptedConnection {
             transport: Transport::Tls,
             peer: "198.51.100.1:40000".parse().unwrap(),
             core_side: false,

@@ -59,7 +59,7 @@ fn check_clear(subscriber: Subscriber<'_>, edges: &[&[u8]], want: &[u8]) {
         0,
     );
     assert_eq!(read(&clear(), &out), Ok(fields));
-    assert_eq!(Kind::of(&out), Kind::Clear);
+    assert_eq!(UserPartKind::of(&out), UserPartKind::Clear);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn every_edge_mints_the_same_bytes() {
     let (here, there) = (sealed(&[[1; 64]]), sealed(&[[1; 64], [2; 64]]));
     let token = text(&here, &JOE, PAIR);
     assert_eq!(token, text(&there, &JOE, PAIR));
-    assert_eq!(Kind::of(&token), Kind::Sealed);
+    assert_eq!(UserPartKind::of(&token), UserPartKind::Sealed);
     let edges = vec![b"e1".to_vec(), b"e3".to_vec()];
     let fields = (
         JOE.user.to_vec(),
@@ -332,7 +332,7 @@ fn the_form_before_this_one_is_read() {
     let codec = sealed(&[[1; 64]]);
     assert_eq!(read(&codec, before), read(&codec, now));
     assert_eq!(text(&codec, &JOE, PAIR), now);
-    assert_eq!(Kind::of(before), Kind::Sealed);
+    assert_eq!(UserPartKind::of(before), UserPartKind::Sealed);
     assert!(codec.writes_like(now) && !codec.writes_like(before));
     for index in 0..before.len() {
         let mut bent = before.to_vec();
@@ -395,7 +395,7 @@ fn escapes_pass_and_changed_case_does_not() {
         .flat_map(|byte| format!("%{byte:02x}").into_bytes())
         .collect();
     assert_eq!(read(&codec, &escaped), read(&codec, &token));
-    assert_eq!(Kind::of(&escaped), Kind::Sealed);
+    assert_eq!(UserPartKind::of(&escaped), UserPartKind::Sealed);
     for bent in [token.to_ascii_uppercase(), token.to_ascii_lowercase()] {
         let found = read(&codec, &bent);
         assert!(found.is_err(), "{found:?}");
@@ -418,12 +418,15 @@ fn the_modes_do_not_read_one_another() {
         read(&codec, &text(&clear(), &JOE, PAIR)),
         Err(BadToken::Malformed)
     );
-    assert_eq!(Kind::of(b"s+e1+i1"), Kind::Clear);
-    assert_eq!(Kind::of(b""), Kind::Foreign);
-    assert_eq!(Kind::of(b"joe"), Kind::Foreign);
-    assert_eq!(Kind::of(b"%66abcdefghijklmnopqrstuvwxyz"), Kind::Flow);
-    assert_eq!(Kind::of(b"fred"), Kind::Foreign);
-    assert_eq!(Kind::of(b"sue"), Kind::Foreign);
+    assert_eq!(UserPartKind::of(b"s+e1+i1"), UserPartKind::Clear);
+    assert_eq!(UserPartKind::of(b""), UserPartKind::Foreign);
+    assert_eq!(UserPartKind::of(b"joe"), UserPartKind::Foreign);
+    assert_eq!(
+        UserPartKind::of(b"%66abcdefghijklmnopqrstuvwxyz"),
+        UserPartKind::Flow
+    );
+    assert_eq!(UserPartKind::of(b"fred"), UserPartKind::Foreign);
+    assert_eq!(UserPartKind::of(b"sue"), UserPartKind::Foreign);
 }
 
 #[test]

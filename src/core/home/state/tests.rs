@@ -4,7 +4,7 @@ use super::*;
 use crate::home::Redirect;
 use crate::id::{ShardSet, SocketId};
 use crate::limits;
-use crate::send::{Accepted, Clear, Flows, HostRule, Local, PeerRule};
+use crate::send::{AcceptedConnection, Clear, Flows, HostRule, Local, PeerRule};
 use crate::time::{Instant, Wall};
 use crate::trust::IdentityHeaders;
 
@@ -73,7 +73,7 @@ fn a_flow_is_an_edges_or_a_carriers_or_nobodys() {
         ("Carrier.example.net", false, true),
         ("example.net", false, false),
     ] {
-        let accepted = Accepted {
+        let accepted = AcceptedConnection {
             transport: Transport::Tls,
             peer: "192.0.2.11:15060".parse().unwrap(),
             core_side: false,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::id::Transport;
-use crate::locate::{Kind, Query, Record, Set};
+use crate::locate::{Query, QueryType, Record, Set};
 
 const AT: Instant = Instant::ZERO;
 
@@ -19,7 +19,7 @@ fn answer(host: &str, set: Set) -> Records {
     let mut records = Records::default();
     let query = Query {
         name: host.into(),
-        kind: Kind::A,
+        kind: QueryType::A,
     };
     records.add(query, set);
     records

@@ -70,17 +70,19 @@ impl Zone {
     }
 }
 
-fn record(kind: &str, rest: &[&str], wanted: Kind) -> Option<Record> {
+fn record(kind: &str, rest: &[&str], wanted: QueryType) -> Option<Record> {
     let number = |index: usize| rest[index].parse().unwrap();
     match (kind, wanted) {
-        ("A", Kind::A) | ("AAAA", Kind::Aaaa) => Some(Record::Address(rest[0].parse().unwrap())),
-        ("SRV", Kind::Srv) => Some(Record::Srv {
+        ("A", QueryType::A) | ("AAAA", QueryType::Aaaa) => {
+            Some(Record::Address(rest[0].parse().unwrap()))
+        }
+        ("SRV", QueryType::Srv) => Some(Record::Srv {
             priority: number(0),
             weight: number(1),
             port: number(2),
             target: rest[3].trim_end_matches('.').into(),
         }),
-        ("NAPTR", Kind::Naptr) => Some(Record::Naptr {
+        ("NAPTR", QueryType::Naptr) => Some(Record::Naptr {
             order: number(0),
             preference: number(1),
             flags: rest[2].into(),

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Accepted, Flows, NameId, Stream};
+use super::{AcceptedConnection, Flows, NameId, Stream};
 use crate::frame;
 use crate::id::{Flow, StreamId, Transport};
 use crate::time::Instant;
@@ -68,7 +68,7 @@ impl Flows {
     }
 
     /// Takes in a connection that the shell accepted; `None` at the bound.
-    pub fn accept(&mut self, accepted: &Accepted<'_>) -> Option<StreamId> {
+    pub fn accept(&mut self, accepted: &AcceptedConnection<'_>) -> Option<StreamId> {
         let mut stream = Stream::new(accepted.transport, accepted.peer, false);
         stream.identities = accepted.identities.into();
         stream.core_side = accepted.core_side;

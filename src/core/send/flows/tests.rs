@@ -161,7 +161,7 @@ fn a_translated_listener_is_called_by_its_address_outside() {
 fn an_alias_leads_to_the_domains_that_its_peer_has_proven() {
     // C-10 to C-12
     let mut flows = flows();
-    let accepted = |transport, identities| Accepted {
+    let accepted = |transport, identities| AcceptedConnection {
         transport,
         peer: "127.0.0.12:40001".parse().unwrap(),
         core_side: false,
@@ -195,7 +195,7 @@ fn an_alias_leads_to_the_domains_that_its_peer_has_proven() {
 fn an_accepted_stream_is_never_found_by_its_source_port() {
     let mut flows = flows();
     let addr: SocketAddr = "127.0.0.1:40001".parse().unwrap();
-    let accepted = Accepted {
+    let accepted = AcceptedConnection {
         transport: Transport::Tcp,
         peer: addr,
         core_side: false,
@@ -240,7 +240,7 @@ fn each_shard_knows_the_sockets_and_streams_of_the_others() {
     assert_eq!(one.reach(hop), Reach::Flow(udp(2)));
     let elsewhere = [0, 1, 2].map(|socket| one.elsewhere(udp(socket)));
     assert_eq!(elsewhere, [None, Some(0), None]);
-    let accepted = Accepted {
+    let accepted = AcceptedConnection {
         transport: Transport::Tls,
         peer,
         core_side: true,
