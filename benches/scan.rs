@@ -7,7 +7,7 @@ mod samples;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
-use steadfast::frame::{self, Datagram};
+use steadfast::frame::{self, DatagramFrame};
 use steadfast::scan::{self, Message, Method};
 
 fn scan_messages(criterion: &mut Criterion) {
@@ -31,7 +31,8 @@ fn scan_messages(criterion: &mut Criterion) {
             });
         });
         group.bench_function("frame", |bencher| {
-            bencher.iter(|| assert_eq!(frame::datagram(black_box(bytes)), Datagram::Sip(bytes)));
+            bencher
+                .iter(|| assert_eq!(frame::datagram(black_box(bytes)), DatagramFrame::Sip(bytes)));
         });
         group.bench_function("line ends", |bencher| {
             let lines = text.matches('\n').count();

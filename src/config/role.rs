@@ -381,7 +381,7 @@ fn edges_uri(text: &str) -> Result<String, String> {
 }
 
 fn algorithm(text: &str) -> Result<Algorithm, String> {
-    Algorithm::from_token(Some(text.as_bytes())).ok_or_else(|| {
+    Algorithm::from_name(Some(text.as_bytes())).ok_or_else(|| {
         format!("holds {text:?}, which should be \"SHA-512-256\", \"SHA-256\" or \"MD5\"")
     })
 }

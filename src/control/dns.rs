@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::io::{DnsRequest, Order, Orders};
 use crate::limits;
-use crate::locate::{LookupId, Query, QueryType, Question, Record, Records, Set, Step, walk};
+use crate::locate::{LookupId, Query, QueryType, Question, Record, Records, Set, WalkStep, walk};
 
 /// Answers the questions of the shards for as long as there are any shards, by asking the name
 /// servers that are configured at the time; none: those of the system.
@@ -119,7 +119,7 @@ async fn answer(resolver: Option<TokioResolver>, question: &Question) -> Records
     let mut records = Records::default();
     let search = async {
         for _ in 0..limits::DNS_QUERIES_MAX.1 {
-            let Step::Missing(queries) = walk(question, &records) else {
+            let WalkStep::Missing(queries) = walk(question, &records) else {
                 return;
             };
             let mut round = JoinSet::new();

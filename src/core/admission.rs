@@ -5,7 +5,7 @@
 //!   `limits::LATE_MAX` is passed all the same, a share of the requests is
 //!   refused, which grows by as much as the shard is too late and shrinks
 //!   slowly (multiplicative decrease, additive increase of what is admitted).
-//! - The share is one of all requests. Who pays is decided by [`Class`]: every
+//! - The share is one of all requests. Who pays is decided by [`RequestClass`]: every
 //!   request adds to a debt, and a refusal pays one off. The lowest class pays
 //!   as soon as there is one to pay, the next only where the debt has grown by
 //!   `limits::CLASS_STEP` since those below it did not suffice (as RFC 7415
@@ -21,7 +21,7 @@ use crate::time::{Duration, Instant};
 
 /// What a request is worth, the first to be refused first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum RequestClass {
     /// A registration of a phone that has none here, and what stands for
     /// itself (OPTIONS, MESSAGE, SUBSCRIBE). It is what a storm consists of, and
     /// a phone with two flows is still reached by the other one.
@@ -38,7 +38,7 @@ pub enum Class {
     Standing,
 }
 
-impl Class {
+impl RequestClass {
     /// Whole requests of debt at which one of this class pays.
     const fn price(self) -> Option<u32> {
         match self {
@@ -82,7 +82,7 @@ impl Thinning {
     }
 
     /// Whether a request of that class goes on.
-    pub const fn admits(&mut self, class: Class) -> bool {
+    pub const fn admits(&mut self, class: RequestClass) -> bool {
         let debt = self.debt + self.loss as u32;
         self.debt = if debt > DEBT_MAX { DEBT_MAX } else { debt };
         match class.price() {
@@ -150,7 +150,7 @@ impl Admission {
     }
 
     /// Whether a request of that class is taken in.
-    pub fn admits(&mut self, now: Instant, class: Class) -> bool {
+    pub fn admits(&mut self, now: Instant, class: RequestClass) -> bool {
         if !self.is_shedding() {
             return true;
         }
@@ -224,7 +224,7 @@ mod tests {
     const PERIOD: Duration = limits::ADMISSION_PERIOD;
 
     /// How many of `count` requests of each class are refused, in turn.
-    fn refused(thinning: &mut Thinning, classes: &[Class], count: usize) -> Vec<usize> {
+    fn refused(thinning: &mut Thinning, classes: &[RequestClass], count: usize) -> Vec<usize> {
         let mut refused = vec![0; classes.len()];
         for _ in 0..count {
             for (index, class) in classes.iter().enumerate() {
@@ -238,11 +238,11 @@ mod tests {
     fn a_share_of_all_is_refused_and_the_least_worth_pays_it() {
         // V-4
         let all = [
-            Class::Standing,
-            Class::Emergency,
-            Class::Call,
-            Class::Renewal,
-            Class::New,
+            RequestClass::Standing,
+            RequestClass::Emergency,
+            RequestClass::Call,
+            RequestClass::Renewal,
+            RequestClass::New,
         ];
         // Of 500 requests: a fifth are the new ones, two fifths those that are
         // renewed as well, and so on. What stands is spared at any price.
@@ -268,7 +268,11 @@ mod tests {
 
     #[test]
     fn where_all_are_alike_exactly_the_share_is_refused() {
-        for class in [Class::New, Class::Call, Class::Emergency] {
+        for class in [
+            RequestClass::New,
+            RequestClass::Call,
+            RequestClass::Emergency,
+        ] {
             let mut thinning = Thinning::NONE;
             thinning.set(35);
             refused(&mut thinning, &[class], 1_000);
@@ -301,7 +305,7 @@ mod tests {
             100 - limits::ADMITTED_MIN / 10,
             "somebody is always let in"
         );
-        let refused = (0..100).filter(|_| !admission.admits(now, Class::New));
+        let refused = (0..100).filter(|_| !admission.admits(now, RequestClass::New));
         assert_eq!(refused.count(), usize::from(admission.loss()));
         // In time again: what is taken in grows step by step, also while
         // nobody says how late it is.
@@ -313,7 +317,7 @@ mod tests {
             "{}",
             admission.loss()
         );
-        assert!(admission.admits(now + PERIOD * (steps + 1), Class::New));
+        assert!(admission.admits(now + PERIOD * (steps + 1), RequestClass::New));
         assert!(!admission.is_shedding());
     }
 }

@@ -46,7 +46,7 @@ use crate::txn::ResponseAction;
 use call::Call;
 use credentials::Credentials;
 use registration::Registration;
-use request::{ClientRequest, Failure};
+use request::{ClientRequest, RequestFailure};
 
 /// What a user agent is told.
 #[derive(Clone, Debug)]
@@ -183,7 +183,7 @@ impl Agent {
             && let Some(outgoing) = self.remove_request(number)
         {
             step.net.counters.timeouts += 1;
-            self.failed(step, outgoing, Failure::silence());
+            self.failed(step, outgoing, RequestFailure::silence());
         }
     }
 
@@ -285,7 +285,7 @@ impl Agent {
             }
         }
         step.net.counters.transport_failures += 1;
-        self.failed(step, outgoing, Failure::lost(why));
+        self.failed(step, outgoing, RequestFailure::lost(why));
     }
 
     /// Bounded house-keeping, about once a second.

@@ -26,7 +26,7 @@ impl Algorithm {
 
     /// The value of the `algorithm` parameter.
     #[must_use]
-    pub const fn token(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Md5 => "MD5",
             Self::Sha256 => "SHA-256",
@@ -37,13 +37,13 @@ impl Algorithm {
     /// The algorithm of an `algorithm` parameter in any case; without the
     /// parameter it is MD5 (RFC 7616 §3.3). `None` for one not offered.
     #[must_use]
-    pub fn from_token(token: Option<&[u8]>) -> Option<Self> {
+    pub fn from_name(token: Option<&[u8]>) -> Option<Self> {
         let Some(token) = token else {
             return Some(Self::Md5);
         };
         Self::STRONGEST_FIRST
             .into_iter()
-            .find(|a| token.eq_ignore_ascii_case(a.token().as_bytes()))
+            .find(|a| token.eq_ignore_ascii_case(a.name().as_bytes()))
     }
 
     /// Length of its digests, in bytes; the hex is twice as long.
@@ -102,7 +102,7 @@ impl std::fmt::Debug for Hex {
 
 /// What the phone's answer covers, from its credentials and the request.
 #[derive(Clone, Copy, Debug)]
-pub struct Answered<'a> {
+pub struct DigestInput<'a> {
     /// The nonce, as sent.
     pub nonce: &'a [u8],
     /// The quality of protection.
@@ -136,7 +136,7 @@ pub fn ha1(algorithm: Algorithm, user: &[u8], realm: &[u8], password: &[u8]) -> 
 
 /// The response that whoever knows `ha1` (in hex) gives (RFC 7616 §3.4.1).
 #[must_use]
-pub fn response(algorithm: Algorithm, ha1: &[u8], answered: &Answered<'_>) -> Hex {
+pub fn response(algorithm: Algorithm, ha1: &[u8], answered: &DigestInput<'_>) -> Hex {
     let ha2 = algorithm.hash(&[answered.method, answered.uri]);
     match answered.qop {
         Qop::Auth { nc, cnonce } => {
@@ -148,7 +148,12 @@ pub fn response(algorithm: Algorithm, ha1: &[u8], answered: &Answered<'_>) -> He
 
 /// True when `claimed`, in hex of either case, is the response to `answered`.
 #[must_use]
-pub fn verify(algorithm: Algorithm, ha1: &[u8], answered: &Answered<'_>, claimed: &[u8]) -> bool {
+pub fn verify(
+    algorithm: Algorithm,
+    ha1: &[u8],
+    answered: &DigestInput<'_>,
+    claimed: &[u8],
+) -> bool {
     let want = response(algorithm, ha1, answered);
     let want = want.as_bytes();
     if claimed.len() != want.len() {
@@ -182,8 +187,8 @@ mod tests {
     const NONCE: &[u8] = b"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
     const CNONCE: &[u8] = b"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
 
-    fn answered(qop: Qop<'static>) -> Answered<'static> {
-        Answered {
+    fn answered(qop: Qop<'static>) -> DigestInput<'static> {
+        DigestInput {
             nonce: NONCE,
             qop,
             method: b"GET",
@@ -255,7 +260,7 @@ mod tests {
     fn any_change_spoils_the_response() {
         let ha1 = ha1(Algorithm::Md5, USER, REALM, PASSWORD);
         let right = b"8ca523f5e9506fed4657c9700eebdbec";
-        let check = |answered: Answered<'_>, claimed: &[u8], want: bool| {
+        let check = |answered: DigestInput<'_>, claimed: &[u8], want: bool| {
             assert_eq!(
                 verify(Algorithm::Md5, ha1.as_bytes(), &answered, claimed),
                 want,
@@ -270,7 +275,7 @@ mod tests {
         check(base, &right[..31], false);
         check(base, b"", false);
         check(
-            Answered {
+            DigestInput {
                 qop: Qop::Absent,
                 ..base
             },
@@ -278,7 +283,7 @@ mod tests {
             false,
         );
         check(
-            Answered {
+            DigestInput {
                 qop: Qop::Auth {
                     nc: b"00000002",
                     cnonce: CNONCE,
@@ -289,7 +294,7 @@ mod tests {
             false,
         );
         check(
-            Answered {
+            DigestInput {
                 qop: Qop::Auth {
                     nc: b"00000001",
                     cnonce: b"x",
@@ -300,7 +305,7 @@ mod tests {
             false,
         );
         check(
-            Answered {
+            DigestInput {
                 method: b"PUT",
                 ..base
             },
@@ -308,7 +313,7 @@ mod tests {
             false,
         );
         check(
-            Answered {
+            DigestInput {
                 uri: b"/dir/index.htm",
                 ..base
             },
@@ -316,7 +321,7 @@ mod tests {
             false,
         );
         check(
-            Answered {
+            DigestInput {
                 nonce: b"other",
                 ..base
             },
@@ -330,7 +335,7 @@ mod tests {
     fn the_strongest_algorithm_comes_first() {
         let order: Vec<_> = Algorithm::STRONGEST_FIRST
             .iter()
-            .map(|a| a.token())
+            .map(|a| a.name())
             .collect();
         assert_eq!(order, ["SHA-512-256", "SHA-256", "MD5"]);
     }
@@ -339,7 +344,7 @@ mod tests {
     fn an_algorithm_is_known_by_its_token() {
         #[track_caller]
         fn check(token: Option<&str>, want: Option<Algorithm>) {
-            assert_eq!(Algorithm::from_token(token.map(str::as_bytes)), want);
+            assert_eq!(Algorithm::from_name(token.map(str::as_bytes)), want);
         }
         check(None, Some(Algorithm::Md5));
         check(Some("md5"), Some(Algorithm::Md5));

@@ -26,7 +26,7 @@ pub(crate) use head::{decimal, is_sip_line};
 
 /// What a datagram is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Datagram<'a> {
+pub enum DatagramFrame<'a> {
     /// SIP: the bytes from the start line on, leading CRLFs skipped. Where the
     /// message in them ends says `scan::Message::end`, which has read its
     /// Content-Length by then (RFC 3261 §18.3).
@@ -41,7 +41,7 @@ pub enum Datagram<'a> {
 
 /// What stands at the front of a stream's unread bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
+pub enum StreamFrame {
     /// Not yet: more bytes are needed to tell.
     NeedMore {
         /// Whether a message has begun, so that its sender may be timed.
@@ -95,10 +95,10 @@ pub struct Resume {
 
 /// Tells what a datagram is and where its message begins.
 #[must_use]
-pub fn datagram(bytes: &[u8]) -> Datagram<'_> {
+pub fn datagram(bytes: &[u8]) -> DatagramFrame<'_> {
     match bytes.first() {
-        None => return Datagram::Noise,
-        Some(0..=3) if bytes.len() >= stun::HEADER => return Datagram::Stun(bytes),
+        None => return DatagramFrame::Noise,
+        Some(0..=3) if bytes.len() >= stun::HEADER => return DatagramFrame::Stun(bytes),
         Some(_) => {}
     }
     let mut message = bytes;
@@ -106,44 +106,44 @@ pub fn datagram(bytes: &[u8]) -> Datagram<'_> {
         message = rest;
     }
     match message.first() {
-        None => Datagram::KeepAlive,
+        None => DatagramFrame::KeepAlive,
         Some(&first) if !head::may_begin(first) || message.len() > limits::MESSAGE_MAX => {
-            Datagram::Noise
+            DatagramFrame::Noise
         }
         // Without a single line end it is not worth calling SIP. Nearly every message ends with one.
         Some(_) if !message.ends_with(b"\n") && memchr::memchr(b'\n', message).is_none() => {
-            Datagram::Noise
+            DatagramFrame::Noise
         }
-        Some(_) => Datagram::Sip(message),
+        Some(_) => DatagramFrame::Sip(message),
     }
 }
 
 /// Tells what stands at the front of `bytes`, the unread bytes of a stream.
 /// The caller consumes what the answer says and calls again until `NeedMore`;
 /// more bytes may only be appended between two calls.
-pub fn stream(bytes: &[u8], resume: &mut Resume) -> Stream {
+pub fn stream(bytes: &[u8], resume: &mut Resume) -> StreamFrame {
     match bytes {
-        [] | [b'\r'] => return Stream::NeedMore { begun: false },
+        [] | [b'\r'] => return StreamFrame::NeedMore { begun: false },
         [b'\r', b'\n', ..] if resume.half_ping => {
             resume.half_ping = false;
-            return Stream::Ping { len: 2 };
+            return StreamFrame::Ping { len: 2 };
         }
-        [b'\r', b'\n', b'\r', b'\n', ..] => return Stream::Ping { len: 4 },
+        [b'\r', b'\n', b'\r', b'\n', ..] => return StreamFrame::Ping { len: 4 },
         [b'\r', b'\n', ..] => {
             resume.half_ping = true;
-            return Stream::Skip { len: 2 };
+            return StreamFrame::Skip { len: 2 };
         }
         [b'\0' | b'\n' | b'\r' | b' ' | b'\t', rest @ ..] => {
             resume.half_ping = false;
             let noise = rest
                 .iter()
                 .take_while(|byte| matches!(byte, b'\0' | b'\n' | b' ' | b'\t'));
-            return Stream::Noise {
+            return StreamFrame::Noise {
                 len: noise.count().saturating_add(1),
             };
         }
         [first, ..] if !head::may_begin(*first) => {
-            return Stream::Broken {
+            return StreamFrame::Broken {
                 end: 0,
                 defect: Malformed::NotSip,
             };
@@ -151,21 +151,21 @@ pub fn stream(bytes: &[u8], resume: &mut Resume) -> Stream {
         _ => resume.half_ping = false,
     }
     let outcome = message(bytes, resume);
-    if !matches!(outcome, Stream::NeedMore { .. }) {
+    if !matches!(outcome, StreamFrame::NeedMore { .. }) {
         *resume = Resume::default();
     }
     outcome
 }
 
 /// The message at the very front of `bytes`, or why there is none.
-fn message(bytes: &[u8], resume: &mut Resume) -> Stream {
+fn message(bytes: &[u8], resume: &mut Resume) -> StreamFrame {
     let total = match resume.total {
         Some(total) => total,
         None => match resume.search.end_of_head(bytes) {
             Some(end) => match total_length(bytes, end, resume.search) {
                 Ok(total) => total,
                 Err(defect) => {
-                    return Stream::Broken {
+                    return StreamFrame::Broken {
                         end: end.min(limits::MESSAGE_MAX),
                         defect,
                     };
@@ -176,25 +176,25 @@ fn message(bytes: &[u8], resume: &mut Resume) -> Stream {
                 .first_line(bytes)
                 .is_some_and(|line| !is_sip_line(line)) =>
             {
-                return Stream::Broken {
+                return StreamFrame::Broken {
                     end: 0,
                     defect: Malformed::NotSip,
                 };
             }
             None if bytes.len() >= limits::MESSAGE_MAX => {
-                return Stream::Broken {
+                return StreamFrame::Broken {
                     end: limits::MESSAGE_MAX,
                     defect: Malformed::TooLong,
                 };
             }
-            None => return Stream::NeedMore { begun: true },
+            None => return StreamFrame::NeedMore { begun: true },
         },
     };
     resume.total = Some(total);
     if bytes.len() < total {
-        Stream::NeedMore { begun: true }
+        StreamFrame::NeedMore { begun: true }
     } else {
-        Stream::Message {
+        StreamFrame::Message {
             start: 0,
             end: total,
         }

@@ -27,7 +27,7 @@ mod logins;
 use std::net::IpAddr;
 
 use self::held::Shares;
-pub use self::held::{Held, Near};
+pub use self::held::{ConnectionAdmission, Near};
 pub use self::ledger::{Charge, Ledger};
 use self::logins::{LoginState, Logins};
 use crate::limits;
@@ -67,12 +67,12 @@ impl SourceLimit {
         }
     }
 
-    /// Time in which one token comes back, and the time of a whole bucket.
+    /// Time in which one request comes back, and the time of a whole bucket.
     const fn times(self) -> (Duration, Duration) {
         let (rate, depth) = self.bound();
-        let token = Duration::from_micros(1_000_000 / rate as u64);
+        let refill = Duration::from_micros(1_000_000 / rate as u64);
         (
-            token,
+            refill,
             Duration::from_micros(depth as u64 * 1_000_000 / rate as u64),
         )
     }
@@ -111,9 +111,9 @@ impl Source {
     }
 
     fn take(&mut self, now: Instant, kind: SourceLimit) -> bool {
-        let (token, depth) = kind.times();
+        let (refill, depth) = kind.times();
         let full = &mut self.full[kind as usize];
-        let next = (*full).max(now) + token;
+        let next = (*full).max(now) + refill;
         let admitted = next.since(now) <= depth;
         if admitted {
             *full = next;
@@ -182,13 +182,13 @@ impl Guard {
         bytes <= share && bytes <= limits::SOURCE_MEMORY_KNOWN && self.is_known(now, ip)
     }
 
-    /// Takes a token of the source's bucket. False: it is empty.
+    /// Takes one from the source's bucket. False: it is empty.
     pub(crate) fn admit(&mut self, now: Instant, ip: IpAddr, kind: SourceLimit) -> bool {
         let source = self.source(now, ip);
         source.is_none_or(|source| source.take(now, kind))
     }
 
-    /// Takes a token for a request, whose bytes may be answered by as many.
+    /// Takes one for a request, whose bytes may be answered by as many.
     pub fn request(&mut self, now: Instant, ip: IpAddr, bytes: usize) -> bool {
         let Some(source) = self.source(now, ip) else {
             return true;
@@ -197,7 +197,7 @@ impl Guard {
         source.take(now, SourceLimit::Request)
     }
 
-    /// Adds the bytes of a request for its answer; its token was taken on another shard.
+    /// Adds the bytes of a request for its answer; it was taken on another shard.
     pub(crate) fn credit(&mut self, now: Instant, ip: IpAddr, bytes: usize) {
         if let Some(source) = self.source(now, ip) {
             source.add_credit(bytes);
@@ -268,7 +268,7 @@ impl Guard {
     }
 
     /// Counts a connection that was accepted; one of the cluster's nodes (`is_peer`) is not refused.
-    pub fn open(&mut self, ip: IpAddr, is_peer: bool) -> Held {
+    pub fn open(&mut self, ip: IpAddr, is_peer: bool) -> ConnectionAdmission {
         let ip = ip.to_canonical();
         self.shares.open(ip, is_peer || self.is_unlimited(ip))
     }
@@ -341,7 +341,7 @@ impl Guard {
         }
     }
 
-    /// Whether the bucket has a token; takes none.
+    /// Whether the bucket has one left; takes none.
     #[must_use]
     pub fn has(&self, now: Instant, ip: IpAddr, kind: SourceLimit) -> bool {
         let ip = ip.to_canonical();
@@ -349,9 +349,9 @@ impl Guard {
             return true;
         }
         let (key, set) = self.key_and_set(ip);
-        let (token, depth) = kind.times();
+        let (refill, depth) = kind.times();
         let held = self.sets[set].iter().find(|source| source.key == key);
-        held.is_none_or(|source| (source.full[kind as usize].max(now) + token).since(now) <= depth)
+        held.is_none_or(|source| (source.full[kind as usize].max(now) + refill).since(now) <= depth)
     }
 
     /// The entry of a source that has one.

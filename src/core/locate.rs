@@ -19,10 +19,10 @@ mod walk;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use cache::{Answered, Find, Locator, LookupId, Waiter};
+pub use cache::{Find, Locator, LookupId, LookupOutcome, Waiter};
 pub use order::order;
 pub use question::{Question, Transports};
-pub use walk::{Found, Step, walk};
+pub use walk::{Found, WalkStep, walk};
 
 use crate::id::Transport;
 

@@ -27,7 +27,7 @@ mod values;
 pub mod via;
 
 use crate::error::Malformed;
-use crate::grammar::class::{self, Class};
+use crate::grammar::class::{self, ByteClass};
 use crate::grammar::cursor::within;
 use crate::limits;
 use crate::span::Span;
@@ -132,7 +132,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// Keeps the first defect.
-    fn note(&mut self, defect: Malformed) {
+    fn add_defect(&mut self, defect: Malformed) {
         self.defect.get_or_insert(defect);
     }
 
@@ -141,9 +141,9 @@ impl Pass<'_> {
         let (start, verdict) = start::parse(self.bytes, Span::new(0, line.end))?;
         self.message.start = Some(start);
         if let Err(defect) = verdict {
-            self.note(defect);
+            self.add_defect(defect);
         } else if !line.clean {
-            self.note(Malformed::StartLine);
+            self.add_defect(Malformed::StartLine);
         }
         self.message.headers_start = line.next;
         Ok(())
@@ -158,18 +158,18 @@ impl Pass<'_> {
                 at = end.wrapping_add(2);
             }
             let Some(line) = lines.next(at) else {
-                self.note(Malformed::Truncated);
+                self.add_defect(Malformed::Truncated);
                 break;
             };
             if line.end == at {
                 self.message.body = Span::new(line.next, self.bytes.len());
                 if !line.clean {
-                    self.note(Malformed::HeaderLine(Span::new(at, line.next)));
+                    self.add_defect(Malformed::HeaderLine(Span::new(at, line.next)));
                 }
                 break;
             }
             if !line.clean {
-                self.note(Malformed::HeaderLine(within(at, line.next)));
+                self.add_defect(Malformed::HeaderLine(within(at, line.next)));
             }
             self.header_line(at, line.end, line.next);
             at = line.next;
@@ -187,7 +187,7 @@ impl Pass<'_> {
         } else if let Some(split) = line::split(text) {
             split
         } else {
-            return self.note(Malformed::HeaderLine(whole));
+            return self.add_defect(Malformed::HeaderLine(whole));
         };
         let repeated = self.message.has(id);
         let many = self.message.headers.len() >= limits::HEADERS_MAX;
@@ -206,13 +206,13 @@ impl Pass<'_> {
     fn may_stand(&mut self, id: Name, repeated: bool, line: Span) -> bool {
         let full = self.message.headers.len() >= limits::HEADERS_MAX;
         if full && (repeated || matches!(id, Name::Unread | Name::Other)) {
-            self.note(Malformed::TooMany);
+            self.add_defect(Malformed::TooMany);
             return false;
         }
         if repeated && id == Name::ContentLength {
-            self.note(Malformed::ContentLength);
+            self.add_defect(Malformed::ContentLength);
         } else if repeated && id.is_single() {
-            self.note(Malformed::Repeated(line));
+            self.add_defect(Malformed::Repeated(line));
         }
         true
     }
@@ -221,20 +221,20 @@ impl Pass<'_> {
     fn mandatory(&mut self) {
         const MANDATORY: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
         if !MANDATORY.iter().all(|&name| self.message.has(name)) {
-            self.note(Malformed::Missing);
+            self.add_defect(Malformed::Missing);
         }
         if self.message.headers.len() > limits::HEADERS_MAX {
-            self.note(Malformed::TooMany);
+            self.add_defect(Malformed::TooMany);
         }
         if let Some(header) = self.message.first(Name::CallId)
             && header.value.is_empty()
         {
-            self.note(Malformed::Missing);
+            self.add_defect(Malformed::Missing);
         }
         if let Some(header) = self.message.first(Name::ContentLength) {
             self.message.length = crate::frame::decimal(header.value.of(self.bytes));
             if self.message.length.is_none() {
-                self.note(Malformed::ContentLength);
+                self.add_defect(Malformed::ContentLength);
             }
         }
         let Some(value) = self.message.first(Name::CSeq).map(|header| header.value) else {
@@ -246,7 +246,7 @@ impl Pass<'_> {
                 self.message.cseq_method = method;
                 self.cseq_method_matches();
             }
-            None => self.note(Malformed::CSeq),
+            None => self.add_defect(Malformed::CSeq),
         }
     }
 
@@ -256,9 +256,9 @@ impl Pass<'_> {
             Some(StartLine::Request { method_token, .. })
                 if method_token.of(self.bytes) != token =>
             {
-                self.note(Malformed::CSeq);
+                self.add_defect(Malformed::CSeq);
             }
-            Some(StartLine::Response { .. }) => self.message.method = Method::from_token(token),
+            Some(StartLine::Response { .. }) => self.message.method = Method::from_name(token),
             Some(StartLine::Request { method, .. }) => self.message.method = method,
             None => {}
         }
@@ -278,8 +278,8 @@ impl Pass<'_> {
                     self.unread(Malformed::Uri(uri));
                 }
                 Ok(parsed) => self.message.target = Some(parsed),
-                Err(_) if !Class::URI.holds_all(uri.of(self.bytes)) => {
-                    self.note(Malformed::StartLine)
+                Err(_) if !ByteClass::URI.holds_all(uri.of(self.bytes)) => {
+                    self.add_defect(Malformed::StartLine)
                 }
                 Err(defect) => self.unread(defect),
             }
@@ -308,7 +308,7 @@ impl Pass<'_> {
         let to = to.and_then(|to| Address::parse(self.bytes, to.value).ok());
         let in_dialog = to.is_some_and(|to| to.param(self.bytes, "tag").is_some());
         if !(in_dialog && self.message.goes_by_route(self.bytes)) {
-            self.note(defect);
+            self.add_defect(defect);
         }
     }
 
@@ -354,13 +354,13 @@ impl Pass<'_> {
     #[inline(never)]
     fn unusual_via(&mut self, value: Span) {
         let via = Via::topmost(self.bytes, value);
-        self.message.top_via = via.map_err(|defect| self.note(defect)).ok();
+        self.message.top_via = via.map_err(|defect| self.add_defect(defect)).ok();
     }
 
     #[inline(never)]
     fn unusual_address(&mut self, value: Span) -> Option<Address> {
         let address = Address::parse(self.bytes, value);
-        address.map_err(|defect| self.note(defect)).ok()
+        address.map_err(|defect| self.add_defect(defect)).ok()
     }
 }
 

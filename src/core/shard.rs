@@ -352,10 +352,10 @@ impl Shard {
         let flow = Flow::Udp { socket, peer };
         self.net.note_heard(now, flow);
         match frame::datagram(bytes) {
-            frame::Datagram::Sip(bytes) => {
+            frame::DatagramFrame::Sip(bytes) => {
                 self.message(now, Ingress::by(flow, peer), bytes, None);
             }
-            frame::Datagram::Stun(bytes) => {
+            frame::DatagramFrame::Stun(bytes) => {
                 hand_pong(&mut self.net, flow, bytes);
                 if frame::stun::answered(bytes).is_some() {
                     self.net.liveness.peers.answers(flow);
@@ -380,7 +380,7 @@ impl Shard {
                     }
                 }
             }
-            frame::Datagram::KeepAlive | frame::Datagram::Noise => {
+            frame::DatagramFrame::KeepAlive | frame::DatagramFrame::Noise => {
                 self.net.counters.keepalives += 1
             }
         }
@@ -420,7 +420,7 @@ impl Shard {
                 };
                 if let RoleState::Edge(edge) = &*role
                     && ingress.handed == 0
-                    && edge.hand_stray(net, now, &request)
+                    && edge.hand_to_flow_holder(net, now, &request)
                 {
                     return;
                 }
@@ -488,7 +488,7 @@ impl RoleMut<'_> {
                 } else if let Some(answer) =
                     turn.net.malformed(bytes, message, flow, source, defect)
                 {
-                    turn.answer(answer.flow, answer.bytes);
+                    turn.send_answer(answer.flow, answer.bytes);
                 }
             }
             Self::Agent(_, Step { net, .. }) => {

@@ -36,20 +36,20 @@ use std::num::NonZeroU64;
 
 use ahash::RandomState;
 
-pub use self::explain::Line;
+pub use self::explain::ExplainLine;
 use self::links::Links;
 use self::rows::{Print, Rows};
 use self::sets::Sets;
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::time::Instant;
-use crate::uri::Key;
+use crate::uri::UriKey;
 
 /// URIs and the flows they stick to.
 #[derive(Debug)]
 pub struct Table {
     /// Buffers lent to each look-up; boxed so that lending moves a pointer.
-    key: Option<Box<Key>>,
+    key: Option<Box<UriKey>>,
     prints: [RandomState; 2],
     links: Links,
     rows: Rows,
@@ -139,7 +139,7 @@ pub struct Reopen {
 
 /// A dialog, by a keyed hash of its Call-ID and tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dialog(pub NonZeroU64);
+pub struct DialogHash(pub NonZeroU64);
 
 impl Table {
     /// An empty table that holds no heap. The seed keeps peers from aiming
@@ -201,14 +201,14 @@ impl Table {
 
     /// Lends the key's buffers to `work` together with the rest of the table.
     #[inline]
-    fn with_key<T>(&mut self, work: impl FnOnce(&mut Self, &mut Key) -> T) -> T {
+    fn with_key<T>(&mut self, work: impl FnOnce(&mut Self, &mut UriKey) -> T) -> T {
         let mut key = self.key.take().unwrap_or_default();
         let done = work(self, &mut key);
         self.key = Some(key);
         done
     }
 
-    fn print(&self, domain: u32, key: &Key) -> Print {
+    fn print(&self, domain: u32, key: &UriKey) -> Print {
         let domain_port = u64::from(domain) << 32 | u64::from(key.scheme_port());
         let [a, b] = &self.prints;
         let user = (domain_port, key.user());

@@ -24,7 +24,7 @@ mod due;
 mod flow_waiters;
 mod key;
 mod pace;
-mod ring_links;
+mod queue_links;
 mod server;
 mod server_side;
 mod table;
@@ -34,14 +34,14 @@ mod wheel;
 
 pub(crate) use branch::shard_of;
 pub use due::Due;
-pub use key::{Keys, ServerKey};
+pub use key::{ServerKey, TransactionKeys};
 pub use wheel::{TimerId, Wheel};
 
 use crate::bytes::Buf;
 use crate::id::Flow;
 use crate::time::Instant;
 use agenda::Agenda;
-use table::{Clients, Servers};
+use table::{ClientTransactions, ServerTransactions};
 
 /// The two kinds of transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +91,9 @@ pub enum ResponseAction {
 /// timer of the rooms above.
 #[derive(Debug)]
 pub struct Transactions<O: Copy, U: Copy> {
-    keys: Keys,
-    servers: Servers<O>,
-    clients: Clients<O>,
+    keys: TransactionKeys,
+    servers: ServerTransactions<O>,
+    clients: ClientTransactions<O>,
     agenda: Agenda<U>,
 }
 
@@ -103,10 +103,10 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// branches name `shard`, for responses that come to another one.
     #[must_use]
     pub fn new(now: Instant, seed: [u64; 4], shard: u8) -> Self {
-        let keys = Keys::new(seed);
-        let clients = Clients::new(&keys, seed, shard);
+        let keys = TransactionKeys::new(seed);
+        let clients = ClientTransactions::new(&keys, seed, shard);
         Self {
-            servers: Servers::new(keys.table()),
+            servers: ServerTransactions::new(keys.table()),
             keys,
             clients,
             agenda: Agenda::new(now),
@@ -115,7 +115,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
 
     /// Computes the keys of requests.
     #[must_use]
-    pub const fn keys(&self) -> &Keys {
+    pub const fn keys(&self) -> &TransactionKeys {
         &self.keys
     }
 

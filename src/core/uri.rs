@@ -2,10 +2,10 @@
 //!
 //! - [`Uri`] is a URI that was read, with its pieces as spans (`parse`); what its
 //!   hosts and addresses are, `host` says.
-//! - [`equal`] is RFC 3261 §19.1.4 on the text of two (`compare`), and `Key` is a
+//! - [`equal`] is RFC 3261 §19.1.4 on the text of two (`compare`), and `UriKey` is a
 //!   text that is the same for all spellings of one URI (`key`). `naive`, in the
 //!   tests, is that section sentence by sentence, and argues with both.
-//! - `Way` is what of a URI decides where a request goes (`way`).
+//! - `RoutingParts` is what of a URI decides where a request goes (`way`).
 //! - `escape` is the only place that reads `%HH`, and `user` writes the user part
 //!   in one spelling. `own_params` are the parameters that we write.
 //!
@@ -36,8 +36,8 @@ pub(crate) use self::user::write_name;
 pub(crate) use self::user::write_user;
 
 pub(crate) use self::host::{host, ipv4_front, port};
-pub(crate) use self::key::{Key, sets_equal};
-pub(crate) use self::way::Way;
+pub(crate) use self::key::{UriKey, sets_equal};
+pub(crate) use self::way::RoutingParts;
 
 use crate::error::Malformed;
 use crate::grammar::params;

@@ -55,11 +55,13 @@ impl Ladder {
         let mut rest = bytes;
         while !rest.is_empty() {
             let cut = match frame::stream(rest, &mut frame::Resume::default()) {
-                frame::Stream::Message { end, .. } => end,
-                frame::Stream::Ping { len }
-                | frame::Stream::Skip { len }
-                | frame::Stream::Noise { len } => len,
-                frame::Stream::NeedMore { .. } | frame::Stream::Broken { .. } => rest.len(),
+                frame::StreamFrame::Message { end, .. } => end,
+                frame::StreamFrame::Ping { len }
+                | frame::StreamFrame::Skip { len }
+                | frame::StreamFrame::Noise { len } => len,
+                frame::StreamFrame::NeedMore { .. } | frame::StreamFrame::Broken { .. } => {
+                    rest.len()
+                }
             };
             let (piece, more) = rest.split_at(cut.clamp(1, rest.len()));
             self.received(now, peer, piece.trim_ascii_start());

@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use steadfast::frame::{self, Datagram};
+use steadfast::frame::{self, DatagramFrame};
 use steadfast::id::{Flow, ShardSet, SocketId, StreamId, Transport};
 use steadfast::limits;
 use steadfast::locate::{LookupId, Records};
@@ -225,7 +225,7 @@ impl Play {
 
     /// A request that leaves is sound, and an answer has a status.
     fn left(&mut self, flow: Flow, bytes: &[u8]) {
-        let Datagram::Sip(sip) = frame::datagram(bytes) else {
+        let DatagramFrame::Sip(sip) = frame::datagram(bytes) else {
             return;
         };
         assert_eq!(sip.len(), bytes.len(), "{}", bytes.escape_ascii());

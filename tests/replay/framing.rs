@@ -1,7 +1,7 @@
 //! `frame`: however a stream is cut into pieces, the same messages come out,
 //! and what it calls a message is one by itself.
 
-use steadfast::frame::{self, Datagram, Resume, Stream};
+use steadfast::frame::{self, DatagramFrame, Resume, StreamFrame};
 use steadfast::limits;
 
 use super::chance::Chance;
@@ -24,16 +24,16 @@ pub(crate) fn check(bytes: &[u8]) {
     for message in whole.iter().filter_map(|event| event.as_ref().ok()) {
         assert!(message.len() <= limits::MESSAGE_MAX);
         // One message alone is a datagram of the same bytes.
-        assert_eq!(frame::datagram(message), Datagram::Sip(message));
+        assert_eq!(frame::datagram(message), DatagramFrame::Sip(message));
     }
     match frame::datagram(bytes) {
-        Datagram::Sip(sip) => {
+        DatagramFrame::Sip(sip) => {
             let at = bytes.windows(sip.len()).position(|window| window == sip);
             let before = &bytes[..at.unwrap()];
             assert!(before.iter().all(|byte| b"\r\n".contains(byte)));
         }
-        Datagram::Stun(stun) => assert_eq!(stun, bytes),
-        Datagram::KeepAlive | Datagram::Noise => {}
+        DatagramFrame::Stun(stun) => assert_eq!(stun, bytes),
+        DatagramFrame::KeepAlive | DatagramFrame::Noise => {}
     }
 }
 
@@ -44,17 +44,19 @@ fn messages(bytes: &[u8], ends: &[usize]) -> Vec<Result<Vec<u8>, usize>> {
         loop {
             let rest = &bytes[at.min(end)..end];
             match frame::stream(rest, &mut resume) {
-                Stream::NeedMore { .. } => break,
-                Stream::Ping { len } | Stream::Skip { len } | Stream::Noise { len } => {
+                StreamFrame::NeedMore { .. } => break,
+                StreamFrame::Ping { len }
+                | StreamFrame::Skip { len }
+                | StreamFrame::Noise { len } => {
                     assert!((1..=rest.len()).contains(&len));
                     at += len;
                 }
-                Stream::Message { start, end } => {
+                StreamFrame::Message { start, end } => {
                     assert!(start < end && end <= rest.len());
                     found.push(Ok(rest[start..end].to_vec()));
                     at += end;
                 }
-                Stream::Broken { end, .. } => {
+                StreamFrame::Broken { end, .. } => {
                     // How much of it is at hand depends on the cut; that it breaks here does not.
                     assert!(end <= rest.len());
                     found.push(Err(at));

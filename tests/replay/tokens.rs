@@ -16,7 +16,7 @@ pub(crate) fn check(bytes: &[u8]) {
         "{}",
         bytes.escape_ascii()
     );
-    let forged = flow_token::read(&flow_token::Key::new(&[3; 32]), bytes, 7).is_ok();
+    let forged = flow_token::read(&flow_token::FlowTokenKeys::new(&[3; 32]), bytes, 7).is_ok();
     assert!(!forged, "{}", bytes.escape_ascii());
     let clear = Codec::new(&[], "example.com");
     if clear.read(bytes, &mut token).is_ok() {

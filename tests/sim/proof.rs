@@ -1,6 +1,6 @@
 //! Digest answers of whoever has a password (RFC 7616).
 
-use steadfast::digest::{self, Algorithm, Answered, Qop};
+use steadfast::digest::{self, Algorithm, DigestInput, Qop};
 
 use super::text::Text;
 
@@ -27,7 +27,7 @@ pub(crate) fn answer(
         b"example.com",
         password.as_bytes(),
     );
-    let answered = Answered {
+    let answered = DigestInput {
         nonce: nonce.as_bytes(),
         qop: Qop::Auth {
             nc: b"00000001",

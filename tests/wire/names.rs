@@ -1,7 +1,9 @@
 //! The DNS of a `World`: a zone as text, and how well it answers.
 
 use steadfast::limits;
-use steadfast::locate::{LookupId, Query, QueryType, Question, Record, Records, Set, Step, walk};
+use steadfast::locate::{
+    LookupId, Query, QueryType, Question, Record, Records, Set, WalkStep, walk,
+};
 
 /// How questions are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl Names {
             return records;
         }
         for _ in 0..limits::DNS_QUERIES_MAX.1 {
-            let Step::Missing(queries) = walk(question, &records) else {
+            let WalkStep::Missing(queries) = walk(question, &records) else {
                 break;
             };
             for query in queries {

@@ -1,6 +1,6 @@
 //! A phone as the tests play it: it writes its messages by hand.
 
-use steadfast::digest::{self, Algorithm, Answered, Qop};
+use steadfast::digest::{self, Algorithm, DigestInput, Qop};
 
 use super::world::World;
 
@@ -330,7 +330,7 @@ impl<'a> Login<'a> {
 
     /// The Authorization line for the nonce of `challenge`.
     pub(crate) fn answer(&self, challenge: &str) -> String {
-        let token = format!("algorithm={},", self.algorithm.token());
+        let token = format!("algorithm={},", self.algorithm.name());
         let mut lines = challenge.split("\r\n");
         let line = lines.find(|line| line.starts_with("WWW-Authenticate") && line.contains(&token));
         let line = line.unwrap_or_else(|| panic!("no {token} in {challenge}"));
@@ -357,7 +357,7 @@ impl<'a> Login<'a> {
         let Self { user, nc, uri, .. } = self;
         let password = self.password.as_bytes();
         let ha1 = digest::ha1(self.algorithm, user.as_bytes(), b"example.com", password);
-        let answered = Answered {
+        let answered = DigestInput {
             nonce: nonce.as_bytes(),
             qop: Qop::Auth {
                 nc: nc.as_bytes(),
@@ -368,7 +368,7 @@ impl<'a> Login<'a> {
         };
         let response = digest::response(self.algorithm, ha1.as_bytes(), &answered);
         let response = std::str::from_utf8(response.as_bytes()).unwrap();
-        let token = self.algorithm.token();
+        let token = self.algorithm.name();
         format!(
             "Authorization: Digest username=\"{user}\", realm=\"example.com\", nonce=\"{nonce}\", uri=\"{uri}\", \
              response=\"{response}\", algorithm={token}, qop=auth, nc={nc}, cnonce=\"xyz\"\n"

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddrV4};
 
-use steadfast_core::digest::{self, Algorithm, Answered, Qop};
+use steadfast_core::digest::{self, Algorithm, DigestInput, Qop};
 use steadfast_core::edit::decimal;
 use steadfast_core::scan::auth::Digest;
 use steadfast_core::span::Span;
@@ -145,7 +145,7 @@ impl Phone {
             Some(Challenge {
                 realm: digest.realm.of(line).to_vec(),
                 nonce: digest.nonce.of(line).to_vec(),
-                algorithm: Algorithm::from_token(algorithm)?,
+                algorithm: Algorithm::from_name(algorithm)?,
                 count: 0,
             })
         });
@@ -217,7 +217,7 @@ fn authorize(
     } = challenge;
     let ha1 = digest::ha1(*algorithm, &name, realm, password);
     let cnonce = b"6c6f6164";
-    let answered = Answered {
+    let answered = DigestInput {
         nonce,
         qop: Qop::Auth {
             nc: nc.as_bytes(),
@@ -233,7 +233,7 @@ fn authorize(
         out,
         &[b"\", uri=\"", uri, b"\", response=\"", response.as_bytes()],
     );
-    put(out, &[b"\", algorithm=", algorithm.token().as_bytes()]);
+    put(out, &[b"\", algorithm=", algorithm.name().as_bytes()]);
     put(
         out,
         &[

@@ -329,17 +329,17 @@ impl Wires {
         let (mut done, now) = (0, Instant::now());
         loop {
             match frame::stream(&stream.partial[done..], &mut stream.resume) {
-                frame::Stream::NeedMore { .. } => break,
-                frame::Stream::Ping { len }
-                | frame::Stream::Skip { len }
-                | frame::Stream::Noise { len } => done += len,
-                frame::Stream::Message { start, end } => {
+                frame::StreamFrame::NeedMore { .. } => break,
+                frame::StreamFrame::Ping { len }
+                | frame::StreamFrame::Skip { len }
+                | frame::StreamFrame::Noise { len } => done += len,
+                frame::StreamFrame::Message { start, end } => {
                     let (line, peer) = (Line::Stream(index), stream.peer);
                     let bytes = &stream.partial[done + start..done + end];
                     each(now, Arrival { line, peer, bytes }, &mut self.out);
                     done += end;
                 }
-                frame::Stream::Broken { .. } => {
+                frame::StreamFrame::Broken { .. } => {
                     stream.is_open = false;
                     break;
                 }

@@ -1,7 +1,7 @@
 //! Requests from outside: the side that is called (RFC 3261 §8.2, §9.2,
 //! §13.3, §14.2, §15.1.2).
 
-use super::call::{Call, Incoming, Stage, Unacked, fail};
+use super::call::{Call, CallStage, Incoming, Unacked, fail};
 use super::compose::{ALLOW, append};
 use super::dialog::{self, Dialog};
 use super::request::Contact;
@@ -86,13 +86,15 @@ impl Agent {
         };
         // All answers are written now, while there is the request to write them from.
         self.dialog_lines(step.net, request, &mut lines);
-        let ringing = step.net.answer(request, 180, "Ringing", &lines);
+        let ringing = step.net.build_answer(request, 180, "Ringing", &lines);
         respond(step, server, 180, ringing);
         let incoming = Incoming {
             server,
             ok: self.ok_with_sdp(step.net, request, lines),
-            busy: step.net.answer(request, 486, "Busy Here", b""),
-            cancelled: step.net.answer(request, 487, "Request Terminated", b""),
+            busy: step.net.build_answer(request, 486, "Busy Here", b""),
+            cancelled: step
+                .net
+                .build_answer(request, 487, "Request Terminated", b""),
             alarm: self.alarm(step.net, step.now + after),
         };
         let number = self.next_call();
@@ -102,7 +104,7 @@ impl Agent {
             request.message,
             request.ingress.source.ip(),
         );
-        let mut call = Call::new(number, Stage::Ringing(incoming));
+        let mut call = Call::new(number, CallStage::Ringing(incoming));
         call.dialog = Some(Dialog::of_invite(request.bytes, request.message, &tag));
         call.flow = Some(request.ingress.flow);
         self.calls.push(call);
@@ -153,7 +155,7 @@ impl Agent {
             sdp::answer(offered, addr, net.secrets.chance(), &mut body);
         }
         lines.extend_from_slice(b"Content-Type: application/sdp\r\n");
-        net.answer_with(request, 200, "OK", &lines, &body)
+        net.build_answer_with_body(request, 200, "OK", &lines, &body)
     }
 
     /// The call whose dialog a request belongs to (RFC 3261 §12.2.2).
@@ -172,7 +174,8 @@ impl Agent {
         let Some(index) = self.call_of(request) else {
             return reply(step, request, key, 481, "No Such Dialog", b"");
         };
-        if !matches!(self.calls[index].stage, Stage::Up) || self.calls[index].unacked.is_some() {
+        if !matches!(self.calls[index].stage, CallStage::Up) || self.calls[index].unacked.is_some()
+        {
             return reply(step, request, key, 491, "Request Pending", b"");
         }
         if let Some(dialog) = &mut self.calls[index].dialog {
@@ -196,8 +199,8 @@ impl Agent {
     /// Picks up.
     fn pick_up(&mut self, step: &mut Step<'_>, index: usize) {
         let call = &mut self.calls[index];
-        let answered = Stage::Answered { hangup: false };
-        let Stage::Ringing(incoming) = std::mem::replace(&mut call.stage, answered) else {
+        let answered = CallStage::Answered { hangup: false };
+        let CallStage::Ringing(incoming) = std::mem::replace(&mut call.stage, answered) else {
             return;
         };
         // S-5
@@ -221,7 +224,7 @@ impl Agent {
 
     /// A timer of a call.
     pub(super) fn on_call_timer(&mut self, step: &mut Step<'_>, number: u32) {
-        let rings = |call: &Call| matches!(&call.stage, Stage::Ringing(incoming) if incoming.alarm == number);
+        let rings = |call: &Call| matches!(&call.stage, CallStage::Ringing(incoming) if incoming.alarm == number);
         if let Some(index) = self.calls.iter().position(rings) {
             return self.pick_up(step, index);
         }
@@ -267,8 +270,8 @@ impl Agent {
         };
         let call = &mut self.calls[index];
         call.unacked = None;
-        if let Stage::Answered { hangup } = call.stage {
-            call.stage = Stage::Up;
+        if let CallStage::Answered { hangup } = call.stage {
+            call.stage = CallStage::Up;
             let call = call.number;
             emit(step.net, Event::Established { call });
             if hangup {
@@ -283,7 +286,7 @@ impl Agent {
         };
         reply(step, request, key, 200, "OK", b"");
         let call = self.calls.remove(index);
-        if let Stage::Ringing(incoming) = call.stage {
+        if let CallStage::Ringing(incoming) = call.stage {
             // RFC 3261 §15.1.2: the INVITE still needs an answer.
             respond(step, incoming.server, 487, incoming.cancelled);
         }
@@ -303,12 +306,12 @@ impl Agent {
             return reply(step, request, key, 481, "Nothing To Cancel", b"");
         };
         reply(step, request, key, 200, "OK", b"");
-        let rings = |call: &Call| matches!(&call.stage, Stage::Ringing(incoming) if incoming.server == server);
+        let rings = |call: &Call| matches!(&call.stage, CallStage::Ringing(incoming) if incoming.server == server);
         let Some(index) = self.calls.iter().position(rings) else {
             return;
         };
         let call = self.calls.remove(index);
-        if let Stage::Ringing(incoming) = call.stage {
+        if let CallStage::Ringing(incoming) = call.stage {
             respond(step, server, 487, incoming.cancelled);
         }
         let why = "the caller gave up before it was answered".to_owned();
@@ -336,11 +339,23 @@ fn reply(
         .txns
         .open_server(step.now, key, kind, flow, Owner::Local)
     else {
-        return step.net.answer_stateless(request, status, reason, lines);
+        return answer_stateless(step, request, status, reason, lines);
     };
-    let bytes = step.net.answer(request, status, reason, lines);
+    let bytes = step.net.build_answer(request, status, reason, lines);
     step.net.counters.answers += 1;
     respond(step, server, status, bytes);
+}
+
+/// Answers without a transaction; a retransmission is answered again.
+fn answer_stateless(
+    step: &mut Step<'_>,
+    request: &Request<'_>,
+    status: u16,
+    reason: &str,
+    lines: &[u8],
+) {
+    let answer = step.net.stateless_answer(request, status, reason, lines);
+    step.net.transmit_send(Some(answer));
 }
 
 /// Sends a response by the transaction of its request.
@@ -357,8 +372,7 @@ fn open_invite(step: &mut Step<'_>, request: &Request<'_>, key: ServerKey) -> Op
         .txns
         .open_server(step.now, key, kind, flow, Owner::Local);
     if opened.is_none() {
-        step.net
-            .answer_stateless(request, 503, "Transaction Table Full", b"");
+        answer_stateless(step, request, 503, "Transaction Table Full", b"");
     }
     opened
 }

@@ -13,7 +13,7 @@ use crate::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) number: u32,
-    pub(super) stage: Stage,
+    pub(super) stage: CallStage,
     pub(super) dialog: Option<Dialog>,
     /// The flow that the dialog was set up on.
     pub(super) flow: Option<Flow>,
@@ -27,7 +27,7 @@ pub(super) struct Call {
 
 /// How far a call has come.
 #[derive(Debug)]
-pub(super) enum Stage {
+pub(super) enum CallStage {
     /// We call.
     Calling {
         /// The far side was heard ringing.
@@ -51,7 +51,7 @@ pub(super) enum Stage {
 }
 
 impl Call {
-    pub(super) const fn new(number: u32, stage: Stage) -> Self {
+    pub(super) const fn new(number: u32, stage: CallStage) -> Self {
         Self {
             number,
             stage,

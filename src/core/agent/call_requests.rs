@@ -2,9 +2,9 @@
 //! request of a dialog takes the flow that its Route sticks to (H-6).
 
 use super::Agent;
-use super::call::{Stage, switched};
+use super::call::{CallStage, switched};
 use super::dialog::Dialog;
-use super::request::{ClientRequest, Failure, Purpose};
+use super::request::{ClientRequest, Purpose, RequestFailure};
 use crate::bytes::Buf;
 use crate::edit::derive::{self, Derived};
 use crate::id::Flow;
@@ -66,7 +66,7 @@ impl Agent {
         };
         let call = &mut self.calls[index];
         call.unacked = None;
-        call.stage = Stage::Leaving;
+        call.stage = CallStage::Leaving;
         match self.flow_of_call(step, index, &outgoing) {
             Ok(flow) => self.send(step, outgoing, flow),
             Err(failure) => self.failed(step, outgoing, failure),
@@ -92,7 +92,7 @@ impl Agent {
         step: &mut Step<'_>,
         index: usize,
         outgoing: &ClientRequest,
-    ) -> Result<Flow, Failure> {
+    ) -> Result<Flow, RequestFailure> {
         let flow = self.sticky_flow(step, outgoing)?;
         let call = &self.calls[index];
         if call.flow != Some(flow) {

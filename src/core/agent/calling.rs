@@ -1,10 +1,10 @@
 //! The side that calls: INVITE, and what its answers mean (RFC 3261 §13.2). A request that
 //! fails with its flow takes another one (H-6, H-8).
 
-use super::call::{Call, Stage, fail, switched};
+use super::call::{Call, CallStage, fail, switched};
 use super::compose::bracketed;
 use super::dialog::Dialog;
-use super::request::{ClientRequest, Contact, Failure, Purpose};
+use super::request::{ClientRequest, Contact, Purpose, RequestFailure};
 use super::{Agent, emit, sdp};
 use crate::id::Flow;
 use crate::limits;
@@ -42,7 +42,7 @@ impl Agent {
         if let Some((_, addr)) = step.net.flows.reached_at(flow) {
             sdp::offer(addr, step.net.secrets.chance(), &mut outgoing.body);
         }
-        let stage = Stage::Calling {
+        let stage = CallStage::Calling {
             rung: false,
             provisional: false,
             hangup: false,
@@ -56,7 +56,7 @@ impl Agent {
         let Some(index) = self.call_index(number) else {
             return;
         };
-        let Stage::Calling {
+        let CallStage::Calling {
             rung,
             provisional,
             hangup,
@@ -93,12 +93,12 @@ impl Agent {
         dialog.bind_route(&mut self.stick, step.now, flow);
         let acked = self.ack(step, &dialog);
         let call = &mut self.calls[index];
-        let hangup = matches!(call.stage, Stage::Calling { hangup: true, .. });
+        let hangup = matches!(call.stage, CallStage::Calling { hangup: true, .. });
         call.acked = acked;
         call.invite = outgoing.number;
         call.flow = Some(flow);
         call.dialog = Some(dialog);
-        call.stage = Stage::Up;
+        call.stage = CallStage::Up;
         emit(step.net, Event::Established { call: number });
         if hangup {
             self.leave(step, index);
@@ -165,7 +165,7 @@ impl Agent {
         step: &mut Step<'_>,
         number: u32,
         mut outgoing: ClientRequest,
-        failure: Failure,
+        failure: RequestFailure,
     ) {
         let Some(index) = self.call_index(number) else {
             return;
@@ -173,12 +173,12 @@ impl Agent {
         let stage = &self.calls[index].stage;
         let rings = matches!(
             stage,
-            Stage::Calling {
+            CallStage::Calling {
                 provisional: true,
                 ..
             }
         );
-        let cancelled = matches!(stage, Stage::Calling { hangup: true, .. });
+        let cancelled = matches!(stage, CallStage::Calling { hangup: true, .. });
         // What rings stays where it is: another INVITE would ring the phone a second time.
         if failure.flow
             && !rings

@@ -3,7 +3,7 @@
 
 use super::Agent;
 use super::credentials::Learned;
-use super::request::{ClientRequest, Contact, Failure, Purpose};
+use super::request::{ClientRequest, Contact, Purpose, RequestFailure};
 use crate::id::Flow;
 use crate::limits;
 use crate::proxy::{Owner, Response, Step};
@@ -58,7 +58,7 @@ impl Agent {
         let reserved = step.net.txns.reserve(Owner::Agent(outgoing.number));
         let Some((client, (transport, sent_by))) = reserved.zip(step.net.flows.reached_at(flow))
         else {
-            let failure = Failure::lost("there is no socket towards the next hop");
+            let failure = RequestFailure::lost("there is no socket towards the next hop");
             return self.failed(step, outgoing, failure);
         };
         let branch = step.net.txns.branch(client);
@@ -132,7 +132,7 @@ impl Agent {
             outgoing.cseq += 1;
             return self.repeat(step, outgoing);
         }
-        let mut failure = Failure::answer(response);
+        let mut failure = RequestFailure::answer(response);
         // To these the same request would get the same answer.
         failure.is_final = matches!(response.status, 403 | 404 | 405 | 420 | 439);
         // S-22: only what says that nobody has looked at the request.
@@ -144,7 +144,11 @@ impl Agent {
     fn repeat(&mut self, step: &mut Step<'_>, outgoing: ClientRequest) {
         match outgoing.flow {
             Some(flow) if step.net.flows.lives(flow) => self.send(step, outgoing, flow),
-            Some(_) | None => self.failed(step, outgoing, Failure::lost("the connection is gone")),
+            Some(_) | None => self.failed(
+                step,
+                outgoing,
+                RequestFailure::lost("the connection is gone"),
+            ),
         }
     }
 
@@ -161,19 +165,19 @@ impl Agent {
                 self.failed(
                     step,
                     outgoing,
-                    Failure::hopeless(status, format!("{status}: {why}")),
+                    RequestFailure::hopeless(status, format!("{status}: {why}")),
                 )
             }
             Learned::Fresh { .. } if outgoing.challenges >= limits::AGENT_CHALLENGES_MAX => {
                 let why = format!("{status} again and again: the password is never enough");
-                self.failed(step, outgoing, Failure::hopeless(status, why))
+                self.failed(step, outgoing, RequestFailure::hopeless(status, why))
             }
             // The nonce was not too old, so what was hashed with it is wrong.
             Learned::Fresh { stale: false } if outgoing.challenges > 0 => {
                 let user = &self.settings.auth_user;
                 let why =
                     format!("{status}: the user name \"{user}\" or its password is not accepted");
-                self.failed(step, outgoing, Failure::hopeless(status, why))
+                self.failed(step, outgoing, RequestFailure::hopeless(status, why))
             }
             Learned::Fresh { .. } => {
                 // RFC 3261 §22.2: a new request, so that its CSeq is the next one.
@@ -189,7 +193,7 @@ impl Agent {
         &mut self,
         step: &mut Step<'_>,
         outgoing: ClientRequest,
-        failure: Failure,
+        failure: RequestFailure,
     ) {
         match outgoing.purpose {
             Purpose::Register(reg_id) => self.not_registered(step, reg_id, outgoing, failure),

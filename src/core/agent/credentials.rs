@@ -4,7 +4,7 @@
 
 use super::compose::{append, append_fmt};
 use super::request::ClientRequest;
-use crate::digest::{self, Algorithm, Answered, Qop};
+use crate::digest::{self, Algorithm, DigestInput, Qop};
 use crate::proxy::Response;
 use crate::scan::Name;
 use crate::scan::auth::Digest;
@@ -116,7 +116,7 @@ const REALMS_KEPT: usize = 8;
 
 impl Challenge {
     fn read(bytes: &[u8], challenger: Challenger, offer: &Digest) -> Option<Self> {
-        let algorithm = Algorithm::from_token(offer.algorithm.map(|span| span.of(bytes)))?;
+        let algorithm = Algorithm::from_name(offer.algorithm.map(|span| span.of(bytes)))?;
         let qops = offer.qop.map(|span| span.of(bytes));
         let auth = qops.is_some_and(|qops| {
             qops.split(|&byte| byte == b',')
@@ -157,7 +157,7 @@ impl Challenge {
         } else {
             Qop::Absent
         };
-        let answered = Answered {
+        let answered = DigestInput {
             nonce: &self.nonce,
             qop,
             method: outgoing.method.as_bytes(),
@@ -173,10 +173,7 @@ impl Challenge {
         append(out, &[b"\", nonce=\"", &self.nonce]);
         append(out, &[b"\", uri=\"", &outgoing.uri]);
         append(out, &[b"\", response=\"", response.as_bytes()]);
-        append_fmt(
-            out,
-            format_args!("\", algorithm={}", self.algorithm.token()),
-        );
+        append_fmt(out, format_args!("\", algorithm={}", self.algorithm.name()));
         if self.auth {
             append_fmt(
                 out,

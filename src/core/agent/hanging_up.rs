@@ -2,7 +2,7 @@
 
 use super::Agent;
 use super::answering::respond;
-use super::call::{Stage, fail};
+use super::call::{CallStage, fail};
 use crate::proxy::Step;
 
 impl Agent {
@@ -11,7 +11,7 @@ impl Agent {
         for index in (0..self.calls.len()).rev() {
             let number = self.calls[index].number;
             match &mut self.calls[index].stage {
-                Stage::Calling {
+                CallStage::Calling {
                     provisional,
                     hangup,
                     ..
@@ -21,12 +21,12 @@ impl Agent {
                         self.cancel(step, number);
                     }
                 }
-                Stage::Ringing(_) => self.decline(step, index),
+                CallStage::Ringing(_) => self.decline(step, index),
                 // RFC 3261 §15: a BYE before the ACK would meet a caller who
                 // does not know of the call.
-                Stage::Answered { hangup } => *hangup = true,
-                Stage::Up => self.leave(step, index),
-                Stage::Leaving => {}
+                CallStage::Answered { hangup } => *hangup = true,
+                CallStage::Up => self.leave(step, index),
+                CallStage::Leaving => {}
             }
         }
     }
@@ -34,7 +34,7 @@ impl Agent {
     /// Refuses a call that rings.
     fn decline(&mut self, step: &mut Step<'_>, index: usize) {
         let call = self.calls.remove(index);
-        if let Stage::Ringing(incoming) = call.stage {
+        if let CallStage::Ringing(incoming) = call.stage {
             respond(step, incoming.server, 486, incoming.busy);
         }
         fail(step.net, call.number, 486, "it was declined".to_owned());

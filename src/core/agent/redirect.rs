@@ -3,7 +3,7 @@
 //! never more than `limits::AGENT_REDIRECTS_MAX` (D-U7).
 
 use super::compose::bracketed;
-use super::request::{ClientRequest, Failure, Purpose};
+use super::request::{ClientRequest, Purpose, RequestFailure};
 use super::{Agent, emit, text};
 use crate::limits;
 use crate::proxy::{Response, Step};
@@ -21,11 +21,11 @@ impl Agent {
     ) {
         let Some(target) = next_target(&outgoing, response) else {
             let why = format!("the answer was {} and leads nowhere new", response.status);
-            return self.failed(step, outgoing, Failure::new(response.status, why));
+            return self.failed(step, outgoing, RequestFailure::new(response.status, why));
         };
         if outgoing.redirects.len() >= limits::AGENT_REDIRECTS_MAX {
             let why = format!("gave up after {} redirects", limits::AGENT_REDIRECTS_MAX);
-            return self.failed(step, outgoing, Failure::new(response.status, why));
+            return self.failed(step, outgoing, RequestFailure::new(response.status, why));
         }
         let address_index = match outgoing.purpose {
             Purpose::Register(reg_id) => self.address_index(reg_id),

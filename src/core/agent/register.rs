@@ -3,8 +3,8 @@
 
 use super::compose::bracketed;
 use super::keepalive::Keepalive;
-use super::registration::{Registration, Stage};
-use super::request::{ClientRequest, Contact, Failure, Purpose, uri_of};
+use super::registration::{Registration, RegistrationStage};
+use super::request::{ClientRequest, Contact, Purpose, RequestFailure, uri_of};
 use super::{Agent, emit, random_between};
 use crate::id::Flow;
 use crate::limits;
@@ -27,7 +27,7 @@ impl Agent {
             let Registration { reg_id, stage, .. } = self.registrations[index];
             let purpose = Purpose::Register(reg_id);
             // None is sent while one is under way (RFC 3261 §10.2).
-            if stage == Stage::Settled
+            if stage == RegistrationStage::Settled
                 && self
                     .requests
                     .iter()
@@ -60,7 +60,7 @@ impl Agent {
             is_long_wait: false,
             failures: 0,
             address_index: 0,
-            stage: Stage::New,
+            stage: RegistrationStage::New,
         });
         self.registrations.len() - 1
     }
@@ -70,8 +70,8 @@ impl Agent {
     pub(super) fn register(&mut self, step: &mut Step<'_>, index: usize) {
         let reg_id = self.registrations[index].reg_id;
         let expires_s = match self.registrations[index].stage {
-            Stage::New | Stage::Settled => self.settings.expires_s,
-            Stage::Removing | Stage::Removed => 0,
+            RegistrationStage::New | RegistrationStage::Settled => self.settings.expires_s,
+            RegistrationStage::Removing | RegistrationStage::Removed => 0,
         };
         let mut outgoing = self.start_request(Purpose::Register(reg_id), "REGISTER");
         let registration = &mut self.registrations[index];
@@ -148,7 +148,7 @@ impl Agent {
         };
         let registration = &mut self.registrations[index];
         registration.cseq = outgoing.cseq;
-        if registration.stage == Stage::Removing {
+        if registration.stage == RegistrationStage::Removing {
             return self.binding_removed(step.net, index);
         }
         let again = registration.is_live() && registration.flow == Some(flow);
@@ -159,7 +159,7 @@ impl Agent {
         registration.flow = Some(flow);
         registration.proxy = step.net.flows.peer(flow);
         registration.failures = 0;
-        registration.stage = Stage::Settled;
+        registration.stage = RegistrationStage::Settled;
         if !again {
             // D-U6, D-U17: where a redirect led is where it registers anew.
             registration.routes.clone_from(&outgoing.routes);
@@ -268,13 +268,13 @@ impl Agent {
         step: &mut Step<'_>,
         reg_id: u32,
         outgoing: ClientRequest,
-        failure: Failure,
+        failure: RequestFailure,
     ) {
         let Some(index) = self.registration_index(reg_id) else {
             return;
         };
         self.registrations[index].cseq = outgoing.cseq;
-        if self.registrations[index].stage == Stage::Removing {
+        if self.registrations[index].stage == RegistrationStage::Removing {
             return self.binding_removed(step.net, index);
         }
         // D-U6: where the redirect led stays the way of later attempts.
@@ -303,7 +303,7 @@ impl Agent {
             self.registrations[index].is_long_wait = is_drawn && self.registered() > 0;
         }
         self.hasten_retries(step);
-        let Failure { status, why, .. } = failure;
+        let RequestFailure { status, why, .. } = failure;
         emit(
             step.net,
             Event::NotRegistered {
@@ -313,12 +313,16 @@ impl Agent {
                 retry_s,
             },
         );
-        self.registrations[index].stage = Stage::Settled;
+        self.registrations[index].stage = RegistrationStage::Settled;
         self.check_ready(step.net);
     }
 
     fn check_ready(&mut self, net: &mut Net) {
-        if self.registrations.iter().all(|r| r.stage != Stage::New) {
+        if self
+            .registrations
+            .iter()
+            .all(|r| r.stage != RegistrationStage::New)
+        {
             self.announce_ready(net);
         }
     }
@@ -336,7 +340,7 @@ impl Agent {
     pub(super) fn unregister(&mut self, step: &mut Step<'_>) {
         for index in 0..self.registrations.len() {
             if self.registrations[index].is_live() {
-                self.registrations[index].stage = Stage::Removing;
+                self.registrations[index].stage = RegistrationStage::Removing;
                 self.register(step, index);
             } else {
                 self.binding_removed(step.net, index);
@@ -346,8 +350,12 @@ impl Agent {
 
     fn binding_removed(&mut self, net: &mut Net, index: usize) {
         self.unbind(index);
-        self.registrations[index].stage = Stage::Removed;
-        if self.registrations.iter().all(|r| r.stage == Stage::Removed) {
+        self.registrations[index].stage = RegistrationStage::Removed;
+        if self
+            .registrations
+            .iter()
+            .all(|r| r.stage == RegistrationStage::Removed)
+        {
             self.registrations.clear();
             (self.ready, self.ready_timer) = (false, 0);
             emit(net, Event::Unregistered);

@@ -38,12 +38,12 @@ pub(super) struct Registration {
     /// registered us is asked first when its flow is lost; after a failure it is the next
     /// one's turn.
     pub(super) address_index: usize,
-    pub(super) stage: Stage,
+    pub(super) stage: RegistrationStage,
 }
 
 /// How far a registration has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum RegistrationStage {
     /// Neither granted nor failed yet.
     New,
     /// Granted or failed at least once.

@@ -1,7 +1,7 @@
 //! re-INVITE: a call that is up is offered again as it stands, so that both
 //! sides know it still is (RFC 3261 §14.1).
 
-use super::call::Stage;
+use super::call::CallStage;
 use super::dialog;
 use super::request::{ClientRequest, Contact, Purpose};
 use super::{Agent, emit, sdp};
@@ -17,7 +17,7 @@ impl Agent {
             let waits = self.requests.iter().any(
                 |outgoing| matches!(outgoing.purpose, Purpose::Invite(n) | Purpose::Renew(n) if n == number),
             );
-            if matches!(call.stage, Stage::Up) && call.unacked.is_none() && !waits {
+            if matches!(call.stage, CallStage::Up) && call.unacked.is_none() && !waits {
                 self.renew_call(step, index);
             }
         }

@@ -82,7 +82,7 @@ impl ClientRequest {
 
 /// Why a request has no good end.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct RequestFailure {
     /// Of the answer; 0 when there was none.
     pub(super) status: u16,
     /// A sentence without a full stop.
@@ -95,7 +95,7 @@ pub(super) struct Failure {
     pub(super) flow: bool,
 }
 
-impl Failure {
+impl RequestFailure {
     pub(super) fn new(status: u16, why: String) -> Self {
         Self {
             status,

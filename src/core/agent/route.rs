@@ -2,7 +2,7 @@
 //! §8.1.2), by address, by the table of names, or by the flow it sticks to.
 
 use super::Agent;
-use super::request::{ClientRequest, Failure};
+use super::request::{ClientRequest, RequestFailure};
 use crate::id::{Flow, Transport};
 use crate::proxy::{Net, Step};
 use crate::send::Hop;
@@ -19,16 +19,16 @@ impl Agent {
         net: &mut Net,
         uri: &[u8],
         address_index: usize,
-    ) -> Result<Hop, Failure> {
+    ) -> Result<Hop, RequestFailure> {
         let shown = || super::text(uri);
         let Ok(parsed) = Uri::of(uri) else {
-            return Err(Failure::hopeless(
+            return Err(RequestFailure::hopeless(
                 0,
                 format!("the URI {} is malformed", shown()),
             ));
         };
         if !matches!(parsed.scheme, Scheme::Sip | Scheme::Sips) {
-            return Err(Failure::hopeless(
+            return Err(RequestFailure::hopeless(
                 0,
                 format!("{}: only SIP is spoken here", shown()),
             ));
@@ -45,7 +45,7 @@ impl Agent {
                     "the transport \"{}\" is not spoken here",
                     super::text(token)
                 );
-                return Err(Failure::hopeless(0, why));
+                return Err(RequestFailure::hopeless(0, why));
             }
         };
         let host = parsed.target(uri).of(uri);
@@ -56,7 +56,7 @@ impl Agent {
                 let Some(mut addr) = self.named(host, address_index) else {
                     let host = super::text(host);
                     let why = format!("nobody said where {host} is: give --resolve {host}=ADDRESS");
-                    return Err(Failure::hopeless(0, why));
+                    return Err(RequestFailure::hopeless(0, why));
                 };
                 addr.set_port(port.unwrap_or_else(|| addr.port()));
                 addr
@@ -92,11 +92,11 @@ impl Agent {
         net: &mut Net,
         outgoing: &ClientRequest,
         address_index: usize,
-    ) -> Result<Flow, Failure> {
+    ) -> Result<Flow, RequestFailure> {
         let target = outgoing.first_hop();
         let hop = self.hop(net, target, address_index)?;
         net.reach(hop)
-            .ok_or_else(|| Failure::lost("there is no socket of that transport"))
+            .ok_or_else(|| RequestFailure::lost("there is no socket of that transport"))
     }
 
     /// The flow for a request of a dialog (S-14, S-15, H-8): the one its
@@ -106,7 +106,7 @@ impl Agent {
         &mut self,
         step: &mut Step<'_>,
         outgoing: &ClientRequest,
-    ) -> Result<Flow, Failure> {
+    ) -> Result<Flow, RequestFailure> {
         let target = outgoing.first_hop();
         let chance = step.net.secrets.chance();
         if let Some(found) = self.stick.find(step.now, target, &[], chance) {
@@ -121,7 +121,7 @@ impl Agent {
         self.live_flow().ok_or_else(|| {
             literal
                 .err()
-                .unwrap_or_else(|| Failure::lost("no flow is left"))
+                .unwrap_or_else(|| RequestFailure::lost("no flow is left"))
         })
     }
 

@@ -11,7 +11,7 @@
 //! - Not the location store: what is lost here costs a redirect, a relay or a
 //!   430, and the next refresh brings it back. Only what leads over UDP is kept
 //!   outside the process as well, where the edge has a table for it (`restoring`):
-//!   each change to it is noted, whoever brings it about.
+//!   each change to it is kept, whoever brings it about.
 //!
 //! The token is not stored but written again from what is here (about 1 µs): its
 //! text would double the memory. A record takes 88 bytes, its text (address
@@ -19,14 +19,14 @@
 //! UUID instances measure 197 bytes each, growth of the tables included.
 
 mod binding;
-mod notes;
+mod changes;
 mod table;
 
 pub(super) use binding::{FlowBinding, Follows, User};
-pub(super) use notes::Note;
+pub(super) use changes::TableChange;
 
-use notes::Notes;
-use table::{Record, Table};
+use changes::TableChanges;
+use table::{KeptBinding, KeptBindings};
 
 use super::Subscriber;
 use crate::id::{Flow, Transport};
@@ -36,13 +36,13 @@ use crate::time::Instant;
 /// The flow bindings of one shard.
 #[derive(Debug)]
 pub(super) struct FlowBindings {
-    table: Table,
+    table: KeptBindings,
     max: usize,
     /// The slot at which `expire` goes on.
     cursor: u32,
     /// The slot at which `next_kept_open` goes on.
     open_cursor: u32,
-    notes: Notes,
+    changes: TableChanges,
 }
 
 /// What `bind` has done.
@@ -71,38 +71,38 @@ impl FlowBindings {
     #[must_use]
     pub(super) const fn new(seeds: [u64; 4]) -> Self {
         Self {
-            table: Table::new(seeds),
+            table: KeptBindings::new(seeds),
             max: REGISTRATIONS_MAX,
             cursor: 0,
             open_cursor: 0,
-            notes: Notes::new(),
+            changes: TableChanges::new(),
         }
     }
 
-    /// Has every change to bindings over UDP noted from now on, for `next_note`.
-    pub(super) const fn keep_notes(&mut self) {
-        self.notes.begin();
+    /// Keeps every change to bindings over UDP from now on, for `next_change`.
+    pub(super) const fn keep_changes(&mut self) {
+        self.changes.begin();
     }
 
-    /// Takes the oldest change that was noted.
-    pub(super) fn next_note(&mut self) -> Option<Note> {
-        self.notes.next()
+    /// Takes the oldest change that was kept.
+    pub(super) fn next_change(&mut self) -> Option<TableChange> {
+        self.changes.next()
     }
 
-    /// The binding at an index that a note names.
+    /// The binding at an index that a change names.
     pub(super) fn at(&self, index: u32) -> Option<FlowBinding<'_>> {
-        self.table.get(index).map(Record::view)
+        self.table.get(index).map(KeptBinding::view)
     }
 
-    /// Binds what an earlier run of the edge has left on disk; it is not noted, since it is there
+    /// Binds what an earlier run of the edge has left on disk; no change is kept, since it is there
     /// already.
     ///
     /// # Errors
     /// As for `bind`.
     pub(super) fn restore(&mut self, binding: &FlowBinding<'_>) -> Result<BindResult, Full> {
-        let notes = std::mem::replace(&mut self.notes, Notes::new());
+        let changes = std::mem::replace(&mut self.changes, TableChanges::new());
         let bound = self.bind(binding);
-        self.notes = notes;
+        self.changes = changes;
         bound
     }
 
@@ -126,13 +126,13 @@ impl FlowBindings {
         }
         // Removed and inserted again: so it becomes the newest of its chains.
         if let Some(mut record) = same.and_then(|index| self.table.remove(index)) {
-            self.notes.renewed(&record.view(), binding);
+            self.changes.renewed(&record.view(), binding);
             record.renew(binding);
             let index = self.table.insert(record);
-            self.notes.bound(index, binding);
+            self.changes.bound(index, binding);
             return Ok(BindResult::Renewed);
         }
-        let record = Record::new(binding).ok_or(Full)?;
+        let record = KeptBinding::new(binding).ok_or(Full)?;
         // A user with too many pays with his own oldest, and nobody else's.
         if held >= USER_REGISTRATIONS_MAX {
             oldest.and_then(|index| self.remove(index));
@@ -140,7 +140,7 @@ impl FlowBindings {
             return Err(Full);
         }
         let index = self.table.insert(record);
-        self.notes.bound(index, binding);
+        self.changes.bound(index, binding);
         Ok(BindResult::New)
     }
 
@@ -164,7 +164,7 @@ impl FlowBindings {
         now: Instant,
         subscriber: &'a Subscriber<'_>,
     ) -> impl Iterator<Item = FlowBinding<'a>> {
-        self.live(now, subscriber).map(Record::view)
+        self.live(now, subscriber).map(KeptBinding::view)
     }
 
     /// The live bindings of a user of a realm, whatever the instance.
@@ -175,7 +175,7 @@ impl FlowBindings {
     ) -> impl Iterator<Item = FlowBinding<'_>> {
         let all = self.table.of_user(user).map(|(_, record)| record);
         all.filter(move |record| record.expires > now)
-            .map(Record::view)
+            .map(KeptBinding::view)
     }
 
     /// True when `flow` is one of the live flows of the subscriber.
@@ -231,7 +231,8 @@ impl FlowBindings {
 
     /// Removes one binding; true when there was one.
     pub(super) fn unbind(&mut self, subscriber: &Subscriber<'_>, reg_id: u32) -> bool {
-        let is_it = |record: &Record| record.reg_id == reg_id && record.subscriber() == *subscriber;
+        let is_it =
+            |record: &KeptBinding| record.reg_id == reg_id && record.subscriber() == *subscriber;
         let found = self
             .table
             .of_user(User::of(subscriber))
@@ -312,7 +313,7 @@ impl FlowBindings {
             if self.open_cursor >= slots {
                 self.open_cursor = 0;
             }
-            let is_due = |record: &Record| record.is_kept_open() && record.expires > now;
+            let is_due = |record: &KeptBinding| record.is_kept_open() && record.expires > now;
             let record = self.table.get(self.open_cursor);
             if let Some(record) = record.filter(|record| is_due(record)) {
                 // Of several bindings to one flow the newest counts, or the flow would be named
@@ -339,13 +340,17 @@ impl FlowBindings {
         self.table.len()
     }
 
-    fn remove(&mut self, index: u32) -> Option<Record> {
+    fn remove(&mut self, index: u32) -> Option<KeptBinding> {
         let record = self.table.remove(index)?;
-        self.notes.gone(&record.view());
+        self.changes.gone(&record.view());
         Some(record)
     }
 
-    fn live(&self, now: Instant, subscriber: &Subscriber<'_>) -> impl Iterator<Item = &Record> {
+    fn live(
+        &self,
+        now: Instant,
+        subscriber: &Subscriber<'_>,
+    ) -> impl Iterator<Item = &KeptBinding> {
         let of_user = self.table.of_user(User::of(subscriber));
         let of_user = of_user.map(|(_, record)| record);
         of_user.filter(move |record| record.expires > now && record.subscriber() == *subscriber)

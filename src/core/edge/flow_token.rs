@@ -22,11 +22,11 @@ use super::BadToken;
 use super::token::spelling;
 use crate::id::{Flow, Slot, SocketId, StreamId};
 use crate::limits::TOKEN_MAX;
-use crate::secret::cmac::{self, BLOCK, Cmac, State};
+use crate::secret::cmac::{self, BLOCK, Cmac, CmacState};
 
 /// The keys that vouch for flow tokens: one writes them, all read them.
 #[derive(Clone)]
-pub struct Key {
+pub struct FlowTokenKeys {
     mint: LaidOut,
     older: Vec<LaidOut>,
 }
@@ -36,10 +36,10 @@ pub struct Key {
 struct LaidOut {
     cmac: Cmac<Aes256Enc>,
     /// The MAC after `CONTEXT`, with which every input begins.
-    start: State,
+    start: CmacState,
 }
 
-impl Key {
+impl FlowTokenKeys {
     /// The key of these bytes.
     #[must_use]
     pub fn new(bytes: &[u8; 32]) -> Self {
@@ -65,7 +65,7 @@ impl Key {
 impl LaidOut {
     fn new(bytes: &[u8; 32]) -> Self {
         let cmac = Cmac::new(bytes.into());
-        let start = cmac.go_on(State::default(), &[*CONTEXT]);
+        let start = cmac.go_on(CmacState::default(), &[*CONTEXT]);
         Self { cmac, start }
     }
 
@@ -75,7 +75,7 @@ impl LaidOut {
 }
 
 /// Appends the user part that names `flow` of `shard` in the run `boot`.
-pub fn write(key: &Key, flow: &Flow, shard: u8, boot: u64, out: &mut Vec<u8>) {
+pub fn write(key: &FlowTokenKeys, flow: &Flow, shard: u8, boot: u64, out: &mut Vec<u8>) {
     out.push(b'f');
     let at = out.len();
     out.extend_from_slice(&[0; MAC_LEN]);
@@ -98,7 +98,7 @@ pub fn write(key: &Key, flow: &Flow, shard: u8, boot: u64, out: &mut Vec<u8>) {
 /// # Errors
 /// `Stale` when the token is genuine but of another run (its flow is gone:
 /// 430), else `Malformed` or `Forged` (403).
-pub fn read(key: &Key, user_part: &[u8], boot: u64) -> Result<(Flow, u8), BadToken> {
+pub fn read(key: &FlowTokenKeys, user_part: &[u8], boot: u64) -> Result<(Flow, u8), BadToken> {
     let mut scratch = [0; TOKEN_MAX];
     let text = spelling::unescape(user_part, &mut scratch)?
         .strip_prefix(b"f")
@@ -209,8 +209,8 @@ const CONTEXT: &[u8; BLOCK] = b"steadfast flow 2";
 mod tests {
     use super::*;
 
-    fn key() -> Key {
-        Key::new(&[9; 32])
+    fn key() -> FlowTokenKeys {
+        FlowTokenKeys::new(&[9; 32])
     }
 
     fn stream(index: u32, generation: u32) -> Flow {
@@ -290,7 +290,10 @@ mod tests {
                 read(&key(), &text.to_ascii_uppercase(), 77),
                 Err(BadToken::Malformed)
             );
-            assert_eq!(read(&Key::new(&[8; 32]), &text, 77), Err(BadToken::Forged));
+            assert_eq!(
+                read(&FlowTokenKeys::new(&[8; 32]), &text, 77),
+                Err(BadToken::Forged)
+            );
         }
     }
 

@@ -8,7 +8,7 @@
 use super::state::Edge;
 use super::{FlowBindings, Subscriber};
 use crate::proxy::{Net, Step};
-use crate::send::{Handoff, Held};
+use crate::send::{Handoff, HeldBinding};
 use crate::time::Instant;
 
 impl Edge {
@@ -25,11 +25,11 @@ impl Edge {
             return None;
         }
         let phone = phone(step.net, subscriber);
-        let keeper = step.net.shard_set.of(phone);
-        if keeper == step.net.shard_set.own {
-            self.directory.holder(step.now, phone, keeper)
+        let directory_shard = step.net.shard_set.of(phone);
+        if directory_shard == step.net.shard_set.own {
+            self.directory.holder(step.now, phone, directory_shard)
         } else {
-            (handed == 0).then_some(keeper)
+            (handed == 0).then_some(directory_shard)
         }
     }
 
@@ -42,10 +42,12 @@ impl Edge {
         held: bool,
     ) -> String {
         let phone = phone(step.net, subscriber);
-        let keeper = step.net.shard_set.of(phone);
+        let directory_shard = step.net.shard_set.of(phone);
         let own = step.net.shard_set.own;
         match self.directory.holder(step.now, phone, own) {
-            _ if keeper != own => format!("shard {keeper} knows which shard holds the flow"),
+            _ if directory_shard != own => {
+                format!("shard {directory_shard} knows which shard holds the flow")
+            }
             _ if held => format!("this shard, {own}, holds the flow"),
             Some(shard) => format!("shard {shard} holds the flow"),
             None => "no shard holds a flow of this phone".to_owned(),
@@ -66,24 +68,24 @@ impl Edge {
             return;
         }
         let phone = phone(step.net, subscriber);
-        let keeper = step.net.shard_set.of(phone);
+        let directory_shard = step.net.shard_set.of(phone);
         // Only a binding that is new here can have been another shard's; a refresh came over the
         // flow that this shard has.
-        let came = new_reg_id.map(|reg_id| Held {
+        let came = new_reg_id.map(|reg_id| HeldBinding {
             user: subscriber.user.into(),
             realm: subscriber.realm.into(),
             instance: subscriber.instance.into(),
             reg_id,
         });
-        if keeper != step.net.shard_set.own {
+        if directory_shard != step.net.shard_set.own {
             return step
                 .net
                 .outbox
-                .hand(keeper, Handoff::Holds { phone, until, came });
+                .hand(directory_shard, Handoff::Holds { phone, until, came });
         }
-        self.directory.set(step.now, phone, keeper, until);
+        self.directory.set(step.now, phone, directory_shard, until);
         if let Some(held) = came {
-            self.release_elsewhere(step, phone, keeper, &held);
+            self.release_elsewhere(step, phone, directory_shard, &held);
         }
     }
 
@@ -113,7 +115,7 @@ impl Edge {
         step: &mut Step<'_>,
         phone: u64,
         shard: u8,
-        held: &Held,
+        held: &HeldBinding,
     ) {
         for other in (0..step.net.shard_set.count).filter(|other| *other != shard) {
             // By the directory that shard has no live binding of the phone.
@@ -129,7 +131,7 @@ impl Edge {
     }
 
     /// Removes a binding that another shard has now.
-    pub(super) fn release_binding(&mut self, step: &mut Step<'_>, held: &Held) {
+    pub(super) fn release_binding(&mut self, step: &mut Step<'_>, held: &HeldBinding) {
         let subscriber = Subscriber {
             user: &held.user,
             realm: &held.realm,
@@ -168,15 +170,15 @@ pub(super) fn release_phone(
     let gone = !step.net.shard_set.is_alone()
         && flow_bindings.flow_of(step.now, subscriber, None).is_none();
     let phone = gone.then(|| phone(step.net, subscriber))?;
-    let keeper = step.net.shard_set.of(phone);
-    if keeper == step.net.shard_set.own {
+    let directory_shard = step.net.shard_set.of(phone);
+    if directory_shard == step.net.shard_set.own {
         return Some(phone);
     }
     let until = Instant::ZERO;
     let came = None;
     step.net
         .outbox
-        .hand(keeper, Handoff::Holds { phone, until, came });
+        .hand(directory_shard, Handoff::Holds { phone, until, came });
     None
 }
 

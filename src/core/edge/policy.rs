@@ -213,7 +213,7 @@ impl Upkeep for Edge {
             | Handoff::Heard { .. }
             | Handoff::Silent { .. }
             | Handoff::Row { .. }
-            | Handoff::Stray { .. }
+            | Handoff::RestoredFlow { .. }
             | Handoff::Stuck { .. } => {}
         }
     }
@@ -236,7 +236,8 @@ impl Upkeep for Edge {
             .expire(step.now, budget(self.directory.len()));
         self.refreshed
             .expire(step.now, budget(self.refreshed.len()));
-        self.strays.expire(step.now, budget(self.strays.len()));
+        self.flows_elsewhere
+            .expire(step.now, budget(self.flows_elsewhere.len()));
     }
 }
 

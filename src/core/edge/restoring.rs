@@ -9,7 +9,7 @@
 //!   to be handed over.
 //! - The kernel may give a phone's datagrams to another shard than before: after a
 //!   reboot, or when there are more shards or fewer. That shard has the flow in
-//!   `Edge::strays` and hands its requests on, until the phone's next REGISTER binds the
+//!   `Edge::flows_elsewhere` and hands its requests on, until the phone's next REGISTER binds the
 //!   flow there.
 //! - A row shows where a phone is and nothing else. An edge that was down does not know whether
 //!   the user is still a subscriber with the same password, so the home challenges calls
@@ -17,8 +17,8 @@
 
 use std::net::SocketAddr;
 
-use super::flow_bindings::Note;
-use super::row::{self, Clock, StoredFlowBinding};
+use super::flow_bindings::TableChange;
+use super::row::{self, Clocks, StoredFlowBinding};
 use super::state::Edge;
 use super::{EdgeSet, FlowBinding, Subscriber};
 use crate::id::{Flow, SocketId, Transport};
@@ -30,7 +30,7 @@ use crate::time::Instant;
 impl Edge {
     /// Binds a row of an earlier run, before any traffic.
     pub fn restore(&mut self, step: &mut Step<'_>, key: &[u8], value: &[u8]) {
-        let clock = Clock {
+        let clock = Clocks {
             now: step.now,
             wall: step.net.wall,
         };
@@ -75,8 +75,9 @@ impl Edge {
             step.net.counters.restored += u64::from(bound.is_ok());
             self.arm_pings(step);
         } else {
-            let stray = stray(step.net, flow);
-            self.strays.set(step.now, stray, holder, row.expires);
+            let flow = flow_hash(step.net, flow);
+            self.flows_elsewhere
+                .set(step.now, flow, holder, row.expires);
         }
         self.note_holder(step, &row.subscriber, holder, row.expires);
     }
@@ -96,31 +97,32 @@ impl Edge {
     /// The other shard that holds the flow of a request by a row of an earlier run; `None` where
     /// there is none.
     #[must_use]
-    pub(crate) fn keeper_of(&self, net: &Net, now: Instant, flow: Flow) -> Option<u8> {
-        if self.strays.len() == 0 || self.flow_bindings.is_used(now, flow) {
+    pub(crate) fn holder_of_flow(&self, net: &Net, now: Instant, flow: Flow) -> Option<u8> {
+        if self.flows_elsewhere.len() == 0 || self.flow_bindings.is_used(now, flow) {
             return None;
         }
-        self.strays.holder(now, stray(net, flow), net.shard_set.own)
+        self.flows_elsewhere
+            .holder(now, flow_hash(net, flow), net.shard_set.own)
     }
 
     /// Forgets which other shard holds a flow, since a request of it was handed to this one.
-    pub(crate) fn forget_strays(&mut self, net: &Net, now: Instant, flow: Flow) {
-        let stray = stray(net, flow);
-        while let Some(shard) = self.strays.holder(now, stray, net.shard_set.own) {
-            self.strays.set(now, stray, shard, Instant::ZERO);
+    pub(crate) fn forget_flow_elsewhere(&mut self, net: &Net, now: Instant, flow: Flow) {
+        let flow = flow_hash(net, flow);
+        while let Some(shard) = self.flows_elsewhere.holder(now, flow, net.shard_set.own) {
+            self.flows_elsewhere.set(now, flow, shard, Instant::ZERO);
         }
     }
 
     /// Puts out the changes to flow bindings over UDP, for the disk.
     pub(crate) fn write_down(&mut self, step: &mut Step<'_>) {
-        while let Some(note) = self.flow_bindings.next_note() {
-            match note {
-                Note::Bound(index) => {
+        while let Some(change) = self.flow_bindings.next_change() {
+            match change {
+                TableChange::Bound(index) => {
                     if let Some(binding) = self.flow_bindings.at(index) {
                         self.write_row(step, &binding);
                     }
                 }
-                Note::Gone(gone) => {
+                TableChange::Gone(gone) => {
                     let subscriber = gone.subscriber();
                     let room = 6 + subscriber.user.len() + subscriber.instance.len();
                     let key = step.net.pool.build(room, |out| {
@@ -147,7 +149,7 @@ impl Edge {
         let key = step.net.pool.build(limits::FLOW_ROW_MAX, |out| {
             row::write_key(&binding.subscriber, binding.reg_id, out);
         });
-        let clock = Clock {
+        let clock = Clocks {
             now: step.now,
             wall: step.net.wall,
         };
@@ -185,8 +187,8 @@ fn flow_of(net: &Net, row: &StoredFlowBinding<'_>) -> Option<Flow> {
     })
 }
 
-/// The hash by which a flow is in `Edge::strays`.
-fn stray(net: &Net, flow: Flow) -> u64 {
+/// The hash by which a flow is in `Edge::flows_elsewhere`.
+fn flow_hash(net: &Net, flow: Flow) -> u64 {
     let Flow::Udp { socket, peer } = flow else {
         return 0;
     };

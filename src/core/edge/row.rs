@@ -45,7 +45,7 @@ pub(super) struct StoredFlowBinding<'a> {
 
 /// The time when a row is written or read, on both clocks.
 #[derive(Clone, Copy)]
-pub(super) struct Clock {
+pub(super) struct Clocks {
     pub(super) now: Instant,
     pub(super) wall: Wall,
 }
@@ -70,7 +70,7 @@ pub(super) fn write_value(
     shard: u8,
     local: SocketAddr,
     peer: SocketAddr,
-    Clock { now, wall }: Clock,
+    Clocks { now, wall }: Clocks,
     out: &mut Vec<u8>,
 ) {
     let kept_open = u8::from(binding.is_kept_open) * KEPT_OPEN;
@@ -93,12 +93,16 @@ pub(super) fn write_name(name: &[u8], out: &mut Vec<u8>) {
 /// Whether a row of `Output::Store` is one that has not ended.
 #[must_use]
 pub fn is_live(now: Instant, wall: Wall, key: &[u8], value: &[u8]) -> bool {
-    StoredFlowBinding::read(Clock { now, wall }, key, value).is_some()
+    StoredFlowBinding::read(Clocks { now, wall }, key, value).is_some()
 }
 
 impl<'a> StoredFlowBinding<'a> {
     /// Reads a row; `None` for bytes that this room does not write, and for one that has ended.
-    pub(super) fn read(Clock { now, wall }: Clock, key: &'a [u8], value: &'a [u8]) -> Option<Self> {
+    pub(super) fn read(
+        Clocks { now, wall }: Clocks,
+        key: &'a [u8],
+        value: &'a [u8],
+    ) -> Option<Self> {
         let (&reg_id, key) = key.split_first_chunk()?;
         let (&[user_len, realm_len], key) = key.split_first_chunk()?;
         let (user, key) = key.split_at_checked(user_len.into())?;
@@ -191,8 +195,8 @@ mod tests {
         Instant::from_micros(seconds * 1_000_000)
     }
 
-    const fn clock(seconds: u64) -> Clock {
-        Clock {
+    const fn clock(seconds: u64) -> Clocks {
+        Clocks {
             now: at(seconds),
             wall: WALL,
         }
@@ -258,7 +262,7 @@ mod tests {
         let (key, value) = written("192.0.2.11:5060", "198.51.100.7:40001");
         let read = |now: Instant, unix_at_zero| {
             let wall = Wall { unix_at_zero };
-            StoredFlowBinding::read(Clock { now, wall }, &key, &value).map(|row| row.expires)
+            StoredFlowBinding::read(Clocks { now, wall }, &key, &value).map(|row| row.expires)
         };
         assert_eq!(read(at(0), 1_700_000_100), Some(at(1)));
         assert_eq!(read(at(0), 1_700_000_101), None);

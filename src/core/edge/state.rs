@@ -24,13 +24,13 @@ pub struct Edge {
     /// How the other edges are recognised without TLS: by address and port.
     pub(super) siblings: Vec<HostRule>,
     pub(super) codec: Codec,
-    pub(super) flow_key: flow_token::Key,
+    pub(super) flow_key: flow_token::FlowTokenKeys,
     pub(super) marks: MarkKey,
     pub(super) flow_bindings: FlowBindings,
     pub(super) directory: PhoneDirectory,
     pub(super) refreshed: RefreshedDialogs,
     /// Flows of other shards, by rows of an earlier run (`restoring`).
-    pub(super) strays: PhoneDirectory,
+    pub(super) flows_elsewhere: PhoneDirectory,
     /// Keeps flow tokens of an earlier run from finding a flow of this one.
     pub(super) boot: u64,
     /// Buffer for the outline of a request that is scanned again when its response comes.
@@ -58,19 +58,22 @@ impl Edge {
     pub fn new(settings: Settings, seed: [u64; 4], boot: u64) -> Self {
         let mut flow_bindings = FlowBindings::new(seed);
         if settings.keeps_flows {
-            flow_bindings.keep_notes();
+            flow_bindings.keep_changes();
         }
         Self {
             own: own_index(&settings),
             homes: Homes::new(&settings.home, settings.core_port),
             siblings: sibling_rules(&settings),
             codec: codec(&settings),
-            flow_key: flow_token::Key::ring(&settings.flow_key, &settings.older_flow_keys),
+            flow_key: flow_token::FlowTokenKeys::ring(
+                &settings.flow_key,
+                &settings.older_flow_keys,
+            ),
             marks: MarkKey::ring(&settings.flow_key, &settings.older_flow_keys),
             flow_bindings,
             directory: PhoneDirectory::default(),
             refreshed: RefreshedDialogs::default(),
-            strays: PhoneDirectory::default(),
+            flows_elsewhere: PhoneDirectory::default(),
             boot,
             rescanned: Message::default(),
             indices: Vec::new(),
@@ -86,7 +89,8 @@ impl Edge {
         self.own = own_index(settings);
         self.siblings = sibling_rules(settings);
         self.codec = codec(settings);
-        self.flow_key = flow_token::Key::ring(&settings.flow_key, &settings.older_flow_keys);
+        self.flow_key =
+            flow_token::FlowTokenKeys::ring(&settings.flow_key, &settings.older_flow_keys);
         self.marks = MarkKey::ring(&settings.flow_key, &settings.older_flow_keys);
     }
 

@@ -27,7 +27,7 @@ pub(super) mod spelling;
 pub use error::{BadToken, Unfit};
 pub use fields::Token;
 
-use seal::{Form, Ring};
+use seal::{Form, KeyRing};
 
 use super::Subscriber;
 use crate::grammar::find::find;
@@ -39,7 +39,7 @@ pub(super) const STICKY: u8 = 1;
 /// Writes and reads tokens.
 pub struct Codec {
     /// Seals tokens under the keys of the cluster; `None`: they are clear text, without flags.
-    ring: Option<Ring>,
+    ring: Option<KeyRing>,
     /// The realm that is left out: with `example.com` the user `joe` is of it, and
     /// `joe_40example.org` of another one.
     common: Box<[u8]>,
@@ -52,7 +52,7 @@ impl Codec {
     #[must_use]
     pub fn new(keys: &[[u8; 64]], realm: &str) -> Self {
         Self {
-            ring: Ring::new(keys),
+            ring: KeyRing::new(keys),
             common: realm.as_bytes().into(),
         }
     }
@@ -70,7 +70,7 @@ impl Codec {
     /// it, and sealed by the key that seals.
     #[must_use]
     pub(crate) fn writes_like(&self, text: &[u8]) -> bool {
-        let is_sealed_like = |ring: &Ring| ring.seals_like(text);
+        let is_sealed_like = |ring: &KeyRing| ring.seals_like(text);
         self.ring.as_ref().is_some_and(is_sealed_like) && find(text, b'%').is_none()
     }
 
@@ -168,7 +168,12 @@ impl UserPartKind {
     }
 }
 
-fn read_sealed(ring: &Ring, common: &[u8], text: &[u8], out: &mut Token) -> Result<(), BadToken> {
+fn read_sealed(
+    ring: &KeyRing,
+    common: &[u8],
+    text: &[u8],
+    out: &mut Token,
+) -> Result<(), BadToken> {
     let mut room = [0; spelling::BYTES_MAX];
     match ring.open(text, &mut room)? {
         (Form::Packed, plain) => packed::read(plain, common, out),

@@ -7,22 +7,25 @@ const MESSAGE: &[u8] =
     b"MESSAGE sip:a@h SIP/2.0\r\nX: y\r\nContent-Length : \r\n 5\r\nZ:\r\n\r\nhello";
 
 #[track_caller]
-fn check_datagram(bytes: &[u8], want: Datagram<'_>) {
+fn check_datagram(bytes: &[u8], want: DatagramFrame<'_>) {
     assert_eq!(datagram(bytes), want, "{}", bytes.escape_ascii());
 }
 
 // X-8, X-10
 #[test]
 fn a_datagram_holds_one_message() {
-    check_datagram(BYE, Datagram::Sip(BYE));
-    check_datagram(MESSAGE, Datagram::Sip(MESSAGE));
-    check_datagram(&[b"\r\n\r\n\r\n", MESSAGE].concat(), Datagram::Sip(MESSAGE));
+    check_datagram(BYE, DatagramFrame::Sip(BYE));
+    check_datagram(MESSAGE, DatagramFrame::Sip(MESSAGE));
+    check_datagram(
+        &[b"\r\n\r\n\r\n", MESSAGE].concat(),
+        DatagramFrame::Sip(MESSAGE),
+    );
 }
 
 #[test]
 fn what_is_no_message_is_told_apart() {
     for bytes in [&b"\r\n\r\n"[..], b"\r\n"] {
-        check_datagram(bytes, Datagram::KeepAlive);
+        check_datagram(bytes, DatagramFrame::KeepAlive);
     }
     for bytes in [
         &b""[..],
@@ -33,10 +36,10 @@ fn what_is_no_message_is_told_apart() {
         b" \r\n",
         b"\0\x01\0\0",
     ] {
-        check_datagram(bytes, Datagram::Noise);
+        check_datagram(bytes, DatagramFrame::Noise);
     }
     let stun = [0; 20];
-    check_datagram(&stun, Datagram::Stun(&stun));
+    check_datagram(&stun, DatagramFrame::Stun(&stun));
 }
 
 /// What a stream's reader saw, with the pings it owed an answer for.
@@ -55,20 +58,20 @@ fn read(pieces: &[&[u8]]) -> Seen {
         unread.extend_from_slice(piece);
         loop {
             let consumed = match stream(&unread, &mut resume) {
-                Stream::NeedMore { begun } => {
+                StreamFrame::NeedMore { begun } => {
                     seen.begun = begun;
                     break;
                 }
-                Stream::Ping { len } => {
+                StreamFrame::Ping { len } => {
                     seen.pings += 1;
                     len
                 }
-                Stream::Skip { len } | Stream::Noise { len } => len,
-                Stream::Message { start, end } => {
+                StreamFrame::Skip { len } | StreamFrame::Noise { len } => len,
+                StreamFrame::Message { start, end } => {
                     seen.messages.push(unread.get(start..end).unwrap().to_vec());
                     end
                 }
-                Stream::Broken { end, defect } => {
+                StreamFrame::Broken { end, defect } => {
                     seen.broken = Some((end, defect));
                     return seen;
                 }
@@ -122,22 +125,25 @@ fn a_crlfcrlf_inside_a_body_is_no_ping() {
 #[test]
 fn a_ping_is_seen_whole_or_in_halves_and_a_message_ends_the_half() {
     let mut resume = Resume::default();
-    assert_eq!(stream(b"\r\n\r\n", &mut resume), Stream::Ping { len: 4 });
-    assert_eq!(stream(b"\r\n", &mut resume), Stream::Skip { len: 2 });
+    assert_eq!(
+        stream(b"\r\n\r\n", &mut resume),
+        StreamFrame::Ping { len: 4 }
+    );
+    assert_eq!(stream(b"\r\n", &mut resume), StreamFrame::Skip { len: 2 });
     assert_eq!(
         stream(b"\r", &mut resume),
-        Stream::NeedMore { begun: false }
+        StreamFrame::NeedMore { begun: false }
     );
-    assert_eq!(stream(b"\r\n", &mut resume), Stream::Ping { len: 2 });
-    assert_eq!(stream(b"\r\n", &mut resume), Stream::Skip { len: 2 });
+    assert_eq!(stream(b"\r\n", &mut resume), StreamFrame::Ping { len: 2 });
+    assert_eq!(stream(b"\r\n", &mut resume), StreamFrame::Skip { len: 2 });
     assert_eq!(
         stream(BYE, &mut resume),
-        Stream::Message {
+        StreamFrame::Message {
             start: 0,
             end: BYE.len()
         }
     );
-    assert_eq!(stream(b"\r\n", &mut resume), Stream::Skip { len: 2 });
+    assert_eq!(stream(b"\r\n", &mut resume), StreamFrame::Skip { len: 2 });
 }
 
 #[test]

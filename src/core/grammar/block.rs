@@ -8,14 +8,14 @@ pub(crate) const BLOCK: usize = 64;
 
 /// What was found in the 64 bytes looked at last, and was not passed yet.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found {
+pub(crate) struct BlockHits {
     /// Where the 64 bytes begin.
     base: usize,
     /// Which of them.
     left: u64,
 }
 
-impl Found {
+impl BlockHits {
     /// Nothing yet; the bytes from `at` on are the first to be looked at.
     #[inline]
     pub(crate) const fn before(at: usize) -> Self {
@@ -57,7 +57,7 @@ impl Found {
     /// What is in the 64 bytes behind those at hand, from `at` on, by `which`; nothing when
     /// the bytes end there.
     ///
-    /// It is a value, as all of `Found` is, so that whoever reads forward keeps it in registers.
+    /// It is a value, as all of `BlockHits` is, so that whoever reads forward keeps it in registers.
     #[inline(always)]
     pub(crate) fn look_next(
         self,

@@ -6,9 +6,9 @@ use crate::span::Span;
 
 /// A set of bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Class(u8);
+pub(crate) struct ByteClass(u8);
 
-impl Class {
+impl ByteClass {
     /// `token`: method, header name, unquoted display name, transport.
     pub(crate) const TOKEN: Self = Self(1);
     /// A host name or IPv4 address. The underscore is no host name's, but names with it are in use.
@@ -56,10 +56,10 @@ pub(crate) fn token_run(text: &[u8]) -> usize {
         None => 0,
     };
     let rest = text.get(common..).unwrap_or_default();
-    common.wrapping_add(Class::TOKEN.run(rest))
+    common.wrapping_add(ByteClass::TOKEN.run(rest))
 }
 
-/// Which of sixteen bytes are `Class::HOST`.
+/// Which of sixteen bytes are `ByteClass::HOST`.
 #[inline(always)]
 pub(crate) fn of_host(bytes: Lanes) -> u32 {
     of_marks(bytes) ^ 0xffff
@@ -75,7 +75,7 @@ pub(crate) fn of_marks(bytes: Lanes) -> u32 {
     others.or(bytes.are(b'/')).bits()
 }
 
-/// Which of sixteen bytes are not `Class::URI`.
+/// Which of sixteen bytes are not `ByteClass::URI`.
 #[inline(always)]
 pub(crate) fn not_of_uri(bytes: Lanes) -> u32 {
     // The two brackets differ in one bit, and nothing else becomes one of them by it.
@@ -102,13 +102,13 @@ pub(crate) fn trim(text: &[u8], end: usize) -> Span {
 fn trim_all(text: &[u8], end: usize) -> Span {
     let mut text = text;
     while let [first, rest @ ..] = text
-        && Class::SPACE.holds(*first)
+        && ByteClass::SPACE.holds(*first)
     {
         text = rest;
     }
     let start = end.wrapping_sub(text.len());
     while let [rest @ .., last] = text
-        && Class::SPACE.holds(*last)
+        && ByteClass::SPACE.holds(*last)
     {
         text = rest;
     }
@@ -151,25 +151,25 @@ const fn classes(byte: u8) -> u8 {
     let space = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
     let mut bits = 0;
     if token {
-        bits |= Class::TOKEN.0;
+        bits |= ByteClass::TOKEN.0;
     }
     if host {
-        bits |= Class::HOST.0;
+        bits |= ByteClass::HOST.0;
     }
     if uri {
-        bits |= Class::URI.0;
+        bits |= ByteClass::URI.0;
     }
     if param {
-        bits |= Class::PARAM.0;
+        bits |= ByteClass::PARAM.0;
     }
     if space {
-        bits |= Class::SPACE.0;
+        bits |= ByteClass::SPACE.0;
     }
     if token || space || !byte.is_ascii() {
-        bits |= Class::DISPLAY.0;
+        bits |= ByteClass::DISPLAY.0;
     }
     if byte.is_ascii_digit() {
-        bits |= Class::DIGIT.0;
+        bits |= ByteClass::DIGIT.0;
     }
     bits
 }
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn classes_hold_what_the_grammar_says() {
-        let members = |class: Class| {
+        let members = |class: ByteClass| {
             (0_u8..128)
                 .filter(|&byte| class.holds(byte))
                 .map(char::from)
@@ -211,10 +211,10 @@ mod tests {
         };
         let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
         let want = format!("!%'*+-.0123456789{letters}_`{}~", letters.to_lowercase());
-        assert_eq!(members(Class::TOKEN), want);
-        assert_eq!(members(Class::SPACE), "\t\n\r ");
-        assert_eq!(members(Class::DIGIT), "0123456789");
-        assert!(!Class::TOKEN.holds_all(b""));
+        assert_eq!(members(ByteClass::TOKEN), want);
+        assert_eq!(members(ByteClass::SPACE), "\t\n\r ");
+        assert_eq!(members(ByteClass::DIGIT), "0123456789");
+        assert!(!ByteClass::TOKEN.holds_all(b""));
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
                 text[at] = byte;
                 let first = |alien| if alien { at } else { LANES };
                 let lanes = Lanes::load(&text);
-                let not_of_uri = u32::from(!Class::URI.holds(byte)) << at;
+                let not_of_uri = u32::from(!ByteClass::URI.holds(byte)) << at;
                 assert_eq!(super::not_of_uri(lanes), not_of_uri, "{byte} at {at}");
                 assert_eq!(
                     (
@@ -233,8 +233,8 @@ mod tests {
                         token_run(&text)
                     ),
                     (
-                        first(!Class::HOST.holds(byte)),
-                        first(!Class::TOKEN.holds(byte))
+                        first(!ByteClass::HOST.holds(byte)),
+                        first(!ByteClass::TOKEN.holds(byte))
                     ),
                     "{byte} at {at}"
                 );
@@ -246,9 +246,9 @@ mod tests {
     fn a_run_ends_at_the_first_stranger() {
         for length in 0..20 {
             let mut text = vec![b'a'; length];
-            assert_eq!(Class::TOKEN.run(&text), length);
+            assert_eq!(ByteClass::TOKEN.run(&text), length);
             text.extend_from_slice(b"=aaaaaaaa");
-            assert_eq!(Class::TOKEN.run(&text), length);
+            assert_eq!(ByteClass::TOKEN.run(&text), length);
         }
     }
 

@@ -5,10 +5,10 @@
 //! mark. Between two marks nothing has to be looked at, so the cursor finds
 //! them for 64 bytes at a time and steps from one to the next.
 
-use super::block::{self, Found};
+use super::block::{self, BlockHits};
 pub(crate) use super::class::within;
 
-use super::class::{self, Class};
+use super::class::{self, ByteClass};
 use crate::span::Span;
 
 /// A place in the bytes of a message, and where the value ends.
@@ -19,7 +19,7 @@ pub(crate) struct Cursor<'a> {
     /// The message up to the end of the value.
     text: &'a [u8],
     at: usize,
-    marks: Found,
+    marks: BlockHits,
 }
 
 impl<'a> Cursor<'a> {
@@ -33,7 +33,7 @@ impl<'a> Cursor<'a> {
             all: bytes,
             text,
             at,
-            marks: Found::before(at),
+            marks: BlockHits::before(at),
         }
     }
 
@@ -138,7 +138,7 @@ impl<'a> Cursor<'a> {
     /// Moves over the mark that stands here.
     #[inline(always)]
     pub(crate) fn pass(&mut self) {
-        debug_assert!(!self.peek().is_some_and(|byte| Class::HOST.holds(byte)));
+        debug_assert!(!self.peek().is_some_and(|byte| ByteClass::HOST.holds(byte)));
         self.at = self.at.wrapping_add(1);
         self.marks.pass();
     }
@@ -158,7 +158,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn eat_spaced(&mut self, mark: u8) -> bool {
         match self.peek() {
             Some(next) if next == mark => self.pass(),
-            Some(next) if Class::SPACE.holds(next) => return self.eat_behind_space(mark),
+            Some(next) if ByteClass::SPACE.holds(next) => return self.eat_behind_space(mark),
             _ => return false,
         }
         self.skip_space();
@@ -183,7 +183,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn skip_space(&mut self) {
         while let Some(byte) = self.peek()
             && byte <= b' '
-            && Class::SPACE.holds(byte)
+            && ByteClass::SPACE.holds(byte)
         {
             self.pass();
         }
@@ -205,7 +205,7 @@ impl<'a> Cursor<'a> {
     /// The longest run of a class that has every byte of a host name; may be
     /// empty.
     #[inline]
-    pub(crate) fn take(&mut self, class: Class) -> Span {
+    pub(crate) fn take(&mut self, class: ByteClass) -> Span {
         let start = self.at;
         while let Some(mark) = self.next_mark()
             && class.holds(mark)
@@ -215,7 +215,7 @@ impl<'a> Cursor<'a> {
         self.since(start)
     }
 
-    /// The longest run of `Class::HOST`.
+    /// The longest run of `ByteClass::HOST`.
     #[inline]
     pub(crate) fn take_host(&mut self) -> Span {
         let start = self.at;
@@ -259,7 +259,7 @@ impl<'a> Cursor<'a> {
 /// The next marks of a message, behind those that were `found`, from `at` on: nearly always some of
 /// the next 64 bytes. What lies behind the message counts as a mark.
 #[inline(never)]
-fn marks_from(all: &[u8], at: usize, end: usize, found: Found) -> Found {
+fn marks_from(all: &[u8], at: usize, end: usize, found: BlockHits) -> BlockHits {
     let next = found.look_next(all, at, |block| block::of_block(block, class::of_marks));
     if next.is_empty() {
         return marks_further(all, at, end, next);
@@ -269,7 +269,7 @@ fn marks_from(all: &[u8], at: usize, end: usize, found: Found) -> Found {
 
 #[cold]
 #[inline(never)]
-fn marks_further(all: &[u8], at: usize, end: usize, found: Found) -> Found {
+fn marks_further(all: &[u8], at: usize, end: usize, found: BlockHits) -> BlockHits {
     found.look_on(at, end, |at| !block::bits(all, at, class::of_host))
 }
 

@@ -4,7 +4,7 @@
 //! around `;` and `=`. A name without anything between two semicolons is a
 //! defect; a name whose value is missing behind `=` has an empty one.
 
-use super::class::Class;
+use super::class::ByteClass;
 use super::cursor::Cursor;
 use super::find::find_either;
 use crate::span::Span;
@@ -87,7 +87,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         cursor.skip_space();
-        let name = cursor.take(Class::PARAM);
+        let name = cursor.take(ByteClass::PARAM);
         if name.is_empty() {
             return None;
         }
@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
         let value = if cursor.peek() == Some(b'"') {
             cursor.quoted()?
         } else {
-            cursor.take(Class::PARAM)
+            cursor.take(ByteClass::PARAM)
         };
         Some(Param {
             whole: cursor.since(usize::from(name.start)),

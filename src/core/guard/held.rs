@@ -25,7 +25,7 @@ struct Share {
 
 /// The result of counting a connection that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
+pub enum ConnectionAdmission {
     /// It is counted.
     Counted,
     /// It is counted, and with it the source comes near its bound for the
@@ -88,23 +88,23 @@ impl Shares {
     }
 
     /// Counts a connection; one of the exempt is counted and never refused.
-    pub(super) fn open(&mut self, ip: IpAddr, is_exempt: bool) -> Held {
+    pub(super) fn open(&mut self, ip: IpAddr, is_exempt: bool) -> ConnectionAdmission {
         let (most, alarm) = (self.most, self.alarm());
         let share = self.by_source.entry(network(ip)).or_default();
         if is_exempt {
             share.streams += 1;
-            return Held::Counted;
+            return ConnectionAdmission::Counted;
         }
         if share.streams >= most {
-            return Held::Full;
+            return ConnectionAdmission::Full;
         }
         share.streams += 1;
         if share.is_near || share.streams < alarm {
-            return Held::Counted;
+            return ConnectionAdmission::Counted;
         }
         share.is_near = true;
         self.near += 1;
-        Held::Near(Near {
+        ConnectionAdmission::Near(Near {
             held: share.streams,
             most,
         })
@@ -194,12 +194,12 @@ mod tests {
         shares.set_connections(501);
         let mut warned = Vec::new();
         let opened = (0..).take_while(|_| match shares.open(one, false) {
-            Held::Counted => true,
-            Held::Near(near) => {
+            ConnectionAdmission::Counted => true,
+            ConnectionAdmission::Near(near) => {
                 warned.push(near);
                 true
             }
-            Held::Full => false,
+            ConnectionAdmission::Full => false,
         });
         let opened = opened.count();
         assert_eq!(opened, 501);
@@ -209,9 +209,15 @@ mod tests {
         };
         assert_eq!((warned, shares.near()), (vec![near], 1));
         // Its neighbour in the same /64 is the same customer; others are not.
-        assert_eq!(shares.open(ip("2001:db8::2"), false), Held::Full);
-        assert_eq!(shares.open(ip("2001:db8:0:1::1"), false), Held::Counted);
-        assert_eq!(shares.open(one, true), Held::Counted);
+        assert_eq!(
+            shares.open(ip("2001:db8::2"), false),
+            ConnectionAdmission::Full
+        );
+        assert_eq!(
+            shares.open(ip("2001:db8:0:1::1"), false),
+            ConnectionAdmission::Counted
+        );
+        assert_eq!(shares.open(one, true), ConnectionAdmission::Counted);
         for _ in 0..=opened {
             shares.close(one);
         }
@@ -243,7 +249,7 @@ mod tests {
         let source = |n: u8| IpAddr::from([192, 0, 2, n]);
         let most = limits::SOURCE_PARTIAL_BYTES_MAX;
         for n in 0..100 {
-            assert_eq!(shares.open(source(n), false), Held::Counted);
+            assert_eq!(shares.open(source(n), false), ConnectionAdmission::Counted);
         }
         assert!(shares.hold(source(0), 0, most, false));
         assert!(!shares.hold(source(0), 0, 1, false));

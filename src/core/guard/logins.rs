@@ -106,7 +106,7 @@ impl Logins {
 }
 
 /// When the bucket is full again after one more failure; `None`: there is no
-/// token left for it.
+/// login left for it.
 fn spent(now: Instant, full: Instant) -> Option<Instant> {
     let (rate, depth) = limits::LOGIN_FAILURES;
     let next = full.max(now) + Duration::from_micros(1_000_000 / u64::from(rate));

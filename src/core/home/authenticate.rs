@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::Settings;
-use super::nonce::{self, Verdict as Nonce};
+use super::nonce::{self, NonceVerdict as Nonce};
 use super::state::Home;
-use crate::digest::{self, Algorithm, Answered, Qop};
+use crate::digest::{self, Algorithm, DigestInput, Qop};
 use crate::guard;
 use crate::proxy::{Net, Pass, Reply, Request, Step};
 use crate::scan::auth::Digest;
@@ -195,7 +195,7 @@ impl Home {
         let Some(credentials) = credentials else {
             return self.challenged.on_no_credentials(phone, message.cseq());
         };
-        let algorithm = Algorithm::from_token(credentials.algorithm.map(|token| token.of(bytes)));
+        let algorithm = Algorithm::from_name(credentials.algorithm.map(|token| token.of(bytes)));
         let is_md5 = algorithm == Some(Algorithm::Md5);
         self.challenged.on_credentials(phone, is_md5)
     }
@@ -244,7 +244,7 @@ impl Home {
             Nonce::OtherSource => return Err(AuthFailure::OtherSource),
             Nonce::Forged => return Err(AuthFailure::Missing),
         };
-        let algorithm = Algorithm::from_token(credentials.algorithm.map(|token| token.of(bytes)))
+        let algorithm = Algorithm::from_name(credentials.algorithm.map(|token| token.of(bytes)))
             .ok_or(AuthFailure::Missing)?;
         let subscriber = self
             .subscribers
@@ -263,7 +263,7 @@ impl Home {
             (None, _) => Qop::Absent,
             (Some(_), _) => return Err(AuthFailure::Missing),
         };
-        let answered = Answered {
+        let answered = DigestInput {
             nonce: credentials.nonce.of(bytes),
             qop,
             method: method_token.of(bytes),
@@ -328,7 +328,7 @@ impl Home {
                     nonce = Some(from..out.len());
                 }
             }
-            for part in ["\", algorithm=", algorithm.token(), ", qop=\"auth\""] {
+            for part in ["\", algorithm=", algorithm.name(), ", qop=\"auth\""] {
                 out.extend_from_slice(part.as_bytes());
             }
             if stale {

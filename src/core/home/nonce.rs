@@ -37,9 +37,9 @@ const LABEL: &[u8] = b"steadfast nonce";
 
 /// What the check of a nonce found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum NonceVerdict {
     /// Ours and young enough; its counts are checked next, with `Replay`.
-    Fresh(Stamp),
+    Fresh(NonceStamp),
     /// Ours, older than `limits::NONCE_S`: a new challenge says `stale=true`.
     Stale,
     /// Ours and young, but sent to another source: a new challenge says `stale=true`.
@@ -50,7 +50,7 @@ pub(super) enum Verdict {
 
 /// What identifies a nonce that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct NonceStamp {
     /// The first half of the MAC: nobody without the key can choose it.
     id: u64,
     minted_unix: u64,
@@ -74,26 +74,26 @@ pub(crate) fn mint(key: &[u8; 32], now_unix: u64, salt: u64, source: IpAddr, out
 /// Checks a nonce that came from `source` at `now_unix`, by its bytes and the
 /// key alone.
 #[must_use]
-pub(super) fn check(key: &[u8; 32], nonce: &[u8], source: IpAddr, now_unix: u64) -> Verdict {
+pub(super) fn check(key: &[u8; 32], nonce: &[u8], source: IpAddr, now_unix: u64) -> NonceVerdict {
     let mut raw = [0; RAW_LEN];
     if nonce.len() != NONCE_LEN || BASE64URL_NOPAD.decode_mut(nonce, &mut raw).is_err() {
-        return Verdict::Forged;
+        return NonceVerdict::Forged;
     }
     let (signed, tag) = raw.split_at(SIGNED_LEN);
     if mac(key, signed).verify_truncated_left(tag).is_err() {
-        return Verdict::Forged;
+        return NonceVerdict::Forged;
     }
     let minted_unix = from_big_endian(&raw[..6]);
     if minted_unix > now_unix.saturating_add(limits::NONCE_SKEW_S) {
-        return Verdict::Forged;
+        return NonceVerdict::Forged;
     }
     if has_expired(minted_unix, now_unix) {
-        return Verdict::Stale;
+        return NonceVerdict::Stale;
     }
     if signed[12..] != network_bytes(source) {
-        return Verdict::OtherSource;
+        return NonceVerdict::OtherSource;
     }
-    Verdict::Fresh(Stamp {
+    NonceVerdict::Fresh(NonceStamp {
         id: from_big_endian(&tag[..8]),
         minted_unix,
     })
@@ -120,7 +120,7 @@ pub(super) fn count(nc: &[u8]) -> Option<u32> {
 pub(super) struct Replay {
     counts: HashMap<u64, u32, RandomState>,
     /// In the order of first use.
-    order: VecDeque<Stamp>,
+    order: VecDeque<NonceStamp>,
     /// Nonces minted up to this second may have been dropped.
     dropped_unix: Option<u64>,
     /// Most nonces.
@@ -149,7 +149,7 @@ impl Replay {
     /// is answered like a stale nonce. Gaps are fine: the phone may have spent
     /// the counts between on another shard. An answer without qop has no count
     /// and is admitted as count 1, that is, once.
-    pub(crate) fn admit(&mut self, stamp: Stamp, nc: u32, now_unix: u64) -> bool {
+    pub(crate) fn admit(&mut self, stamp: NonceStamp, nc: u32, now_unix: u64) -> bool {
         self.expire(now_unix);
         let lost = self
             .dropped_unix
@@ -238,10 +238,10 @@ mod tests {
     }
 
     #[track_caller]
-    fn stamp(now_unix: u64, salt: u64) -> Stamp {
+    fn stamp(now_unix: u64, salt: u64) -> NonceStamp {
         match check(&KEY, &minted(now_unix, salt), SOURCE, now_unix) {
-            Verdict::Fresh(stamp) => stamp,
-            other @ (Verdict::Stale | Verdict::OtherSource | Verdict::Forged) => {
+            NonceVerdict::Fresh(stamp) => stamp,
+            other @ (NonceVerdict::Stale | NonceVerdict::OtherSource | NonceVerdict::Forged) => {
                 panic!("{other:?}")
             }
         }
@@ -263,18 +263,18 @@ mod tests {
     #[test]
     fn a_nonce_is_judged_by_age_and_key() {
         let nonce = minted(NOW, 1);
-        let fresh = Verdict::Fresh(stamp(NOW, 1));
-        let judge = |now_unix: u64, want: Verdict| {
+        let fresh = NonceVerdict::Fresh(stamp(NOW, 1));
+        let judge = |now_unix: u64, want: NonceVerdict| {
             assert_eq!(check(&KEY, &nonce, SOURCE, now_unix), want, "at {now_unix}");
         };
         judge(NOW, fresh);
         judge(NOW + limits::NONCE_S, fresh);
-        judge(NOW + limits::NONCE_S + 1, Verdict::Stale);
-        judge(u64::MAX, Verdict::Stale);
+        judge(NOW + limits::NONCE_S + 1, NonceVerdict::Stale);
+        judge(u64::MAX, NonceVerdict::Stale);
         judge(NOW - limits::NONCE_SKEW_S, fresh);
-        judge(NOW - limits::NONCE_SKEW_S - 1, Verdict::Forged);
-        judge(0, Verdict::Forged);
-        assert_eq!(check(&[8; 32], &nonce, SOURCE, NOW), Verdict::Forged);
+        judge(NOW - limits::NONCE_SKEW_S - 1, NonceVerdict::Forged);
+        judge(0, NonceVerdict::Forged);
+        assert_eq!(check(&[8; 32], &nonce, SOURCE, NOW), NonceVerdict::Forged);
     }
 
     #[test]
@@ -283,8 +283,8 @@ mod tests {
             let mut nonce = Vec::new();
             mint(&KEY, NOW, 1, minted_for.parse().unwrap(), &mut nonce);
             let verdict = check(&KEY, &nonce, source.parse().unwrap(), NOW);
-            assert_eq!(matches!(verdict, Verdict::Fresh(_)), want, "{source}");
-            assert_eq!(verdict == Verdict::OtherSource, !want, "{source}");
+            assert_eq!(matches!(verdict, NonceVerdict::Fresh(_)), want, "{source}");
+            assert_eq!(verdict == NonceVerdict::OtherSource, !want, "{source}");
         };
         judge("192.0.2.1", "192.0.2.1", true);
         judge("192.0.2.1", "::ffff:192.0.2.1", true);
@@ -302,25 +302,25 @@ mod tests {
             other[index] = if other[index] == b'A' { b'B' } else { b'A' };
             assert_eq!(
                 check(&KEY, &other, SOURCE, NOW),
-                Verdict::Forged,
+                NonceVerdict::Forged,
                 "at {index}"
             );
             other[index] = b'=';
             assert_eq!(
                 check(&KEY, &other, SOURCE, NOW),
-                Verdict::Forged,
+                NonceVerdict::Forged,
                 "at {index}"
             );
         }
-        assert_eq!(check(&KEY, &nonce[..47], SOURCE, NOW), Verdict::Forged);
+        assert_eq!(check(&KEY, &nonce[..47], SOURCE, NOW), NonceVerdict::Forged);
         assert_eq!(
             check(&KEY, &[&nonce[..], b"A"].concat(), SOURCE, NOW),
-            Verdict::Forged
+            NonceVerdict::Forged
         );
-        assert_eq!(check(&KEY, b"", SOURCE, NOW), Verdict::Forged);
+        assert_eq!(check(&KEY, b"", SOURCE, NOW), NonceVerdict::Forged);
         assert_eq!(
             check(&KEY, &[0xff; NONCE_LEN], SOURCE, NOW),
-            Verdict::Forged
+            NonceVerdict::Forged
         );
     }
 

@@ -8,7 +8,7 @@ use crate::proxy::{Context, Net, Pass, Response, Step};
 use crate::scan::address::Address;
 use crate::scan::{Method, Name, scan_again};
 use crate::span::Span;
-use crate::stick::{Dialog, Source};
+use crate::stick::{DialogHash, Source};
 use crate::trust::mark::{Mark, MarkedValue, Next, write_param};
 use crate::uri::Uri;
 
@@ -98,7 +98,7 @@ impl Home {
         step: &mut Step<'_>,
         flow: Flow,
         uri: &[u8],
-        dialog: Option<Dialog>,
+        dialog: Option<DialogHash>,
     ) {
         let until = step.now + limits::STICK_RECORD_ROUTE;
         if !self.bind_in_dialog(step, flow, uri, dialog, until) {

@@ -121,7 +121,7 @@ impl Home {
             | Handoff::Refreshed { .. }
             | Handoff::Over { .. }
             | Handoff::Renewed { .. }
-            | Handoff::Stray { .. }
+            | Handoff::RestoredFlow { .. }
             | Handoff::Revoked { .. } => {}
         }
     }

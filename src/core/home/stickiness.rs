@@ -5,7 +5,7 @@ use super::state::Home;
 use crate::id::{Flow, Transport};
 use crate::omit::Omit;
 use crate::proxy::Step;
-use crate::stick::{Bound, Dialog, Source, Table};
+use crate::stick::{Bound, DialogHash, Source, Table};
 use crate::time::Instant;
 
 impl Home {
@@ -59,7 +59,7 @@ impl Home {
         step: &mut Step<'_>,
         flow: Flow,
         uri: &[u8],
-        dialog: Option<Dialog>,
+        dialog: Option<DialogHash>,
         until: Instant,
     ) -> bool {
         let Some(dialog) = dialog.filter(|_| flow.is_reliable()) else {

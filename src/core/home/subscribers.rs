@@ -20,7 +20,7 @@ use crate::digest::{self, Algorithm, Hex};
 /// Every subscriber of one file.
 #[derive(Debug)]
 pub struct Subscribers {
-    entries: HashTable<Subscriber>,
+    entries: HashTable<SubscriberEntry>,
     hasher: RandomState,
 }
 
@@ -28,7 +28,7 @@ pub struct Subscribers {
 pub type Revoked = Arc<[Box<[u8]>]>;
 
 /// One subscriber in one realm, and the algorithms it can be challenged with.
-pub(super) struct Subscriber {
+pub(super) struct SubscriberEntry {
     /// User, realm, then the hashes there are, strongest first: one piece of
     /// memory, since there may be millions.
     bytes: Box<[u8]>,
@@ -63,7 +63,7 @@ impl Subscribers {
                 line: index + 1,
                 why,
             };
-            let entry = Subscriber::parse(line).map_err(bad)?;
+            let entry = SubscriberEntry::parse(line).map_err(bad)?;
             subscribers.insert(entry).map_err(bad)?;
         }
         Ok(subscribers)
@@ -71,7 +71,7 @@ impl Subscribers {
 
     /// The subscriber with these very bytes as user and realm.
     #[must_use]
-    pub(super) fn find(&self, user: &[u8], realm: &[u8]) -> Option<&Subscriber> {
+    pub(super) fn find(&self, user: &[u8], realm: &[u8]) -> Option<&SubscriberEntry> {
         let hash = self.hasher.hash_one((user, realm));
         self.entries
             .find(hash, |entry| entry.user() == user && entry.realm() == realm)
@@ -82,7 +82,7 @@ impl Subscribers {
     /// known by further or fewer hashes keeps it.
     #[must_use]
     pub fn revoked_by(&self, newer: &Self) -> Revoked {
-        let stays = |old: &Subscriber| {
+        let stays = |old: &SubscriberEntry| {
             let new = newer.find(old.user(), old.realm());
             new.is_some_and(|new| old.agrees_with(new))
         };
@@ -99,9 +99,10 @@ impl Subscribers {
     /// hashes of others: the user of the first by the alphabet.
     #[must_use]
     pub fn locked_out(&self, offered: &[Algorithm]) -> Option<&[u8]> {
-        let is_out = |entry: &&Subscriber| !offered.iter().any(|one| entry.ha1(*one).is_some());
+        let is_out =
+            |entry: &&SubscriberEntry| !offered.iter().any(|one| entry.ha1(*one).is_some());
         let out = self.entries.iter().filter(is_out);
-        out.map(Subscriber::user).min()
+        out.map(SubscriberEntry::user).min()
     }
 
     /// Number of subscribers.
@@ -116,7 +117,7 @@ impl Subscribers {
         self.entries.is_empty()
     }
 
-    fn insert(&mut self, entry: Subscriber) -> Result<(), &'static str> {
+    fn insert(&mut self, entry: SubscriberEntry) -> Result<(), &'static str> {
         if self.find(entry.user(), entry.realm()).is_some() {
             return Err("this user of this realm is already there");
         }
@@ -139,7 +140,7 @@ impl Default for Subscribers {
     }
 }
 
-impl Subscriber {
+impl SubscriberEntry {
     /// The user part of the credentials.
     #[must_use]
     pub(super) fn user(&self) -> &[u8] {
@@ -214,7 +215,7 @@ impl Subscriber {
 }
 
 /// Shows the names only.
-impl std::fmt::Debug for Subscriber {
+impl std::fmt::Debug for SubscriberEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (user, realm) = (self.user().escape_ascii(), self.realm().escape_ascii());
         write!(f, "Subscriber({user} {realm})")

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::question::Facts;
-use super::{Found, Question, Records, Server, Step, Transports, walk};
+use super::question::PackedQuestion;
+use super::{Found, Question, Records, Server, Transports, WalkStep, walk};
 use crate::id::{Slab, Slot, Transport};
 use crate::limits;
 use crate::time::{Duration, Instant};
@@ -48,7 +48,7 @@ pub enum Find<'a> {
 
 /// What `Locator::answer` has made of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answered {
+pub enum LookupOutcome {
     /// The name has servers, or has decidedly none.
     Known,
     /// The DNS failed; a waiter gets the last servers, if there are any.
@@ -119,7 +119,7 @@ impl Locator {
     pub fn name(&mut self, now: Instant, bytes: &[u8], uri: &Uri) -> Option<LookupId> {
         // Lent out of the cache, which is changed while the key is read.
         let mut key = std::mem::take(&mut self.key);
-        let id = Facts::read(bytes, uri, self.spoken, &mut key)
+        let id = PackedQuestion::read(bytes, uri, self.spoken, &mut key)
             .and_then(|_| self.intern(now, bytes, uri, &key));
         self.key = key;
         id
@@ -216,23 +216,23 @@ impl Locator {
         id: LookupId,
         records: &Records,
         waiting: &mut Vec<Waiter>,
-    ) -> Answered {
+    ) -> LookupOutcome {
         let Some(entry) = self.names.get_mut(id.0) else {
-            return Answered::Unwanted;
+            return LookupOutcome::Unwanted;
         };
         if entry.lost_at.take().is_some() {
             self.questions_out = self.questions_out.saturating_sub(1);
         }
         waiting.append(&mut entry.waiting);
         match walk(&entry.question, records) {
-            Step::Done(found) if !found.servers.is_empty() || !found.failed => {
+            WalkStep::Done(found) if !found.servers.is_empty() || !found.failed => {
                 entry.learn(now, found);
-                Answered::Known
+                LookupOutcome::Known
             }
             // Records from which further queries would follow are as good as none.
-            Step::Done(_) | Step::Missing(_) => {
+            WalkStep::Done(_) | WalkStep::Missing(_) => {
                 entry.fail(now);
-                Answered::Failed
+                LookupOutcome::Failed
             }
         }
     }

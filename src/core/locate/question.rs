@@ -91,7 +91,7 @@ impl Question {
     #[must_use]
     pub fn of(bytes: &[u8], uri: &Uri, spoken: Transports) -> Option<Self> {
         let mut key = Vec::new();
-        let facts = Facts::read(bytes, uri, spoken, &mut key)?;
+        let facts = PackedQuestion::read(bytes, uri, spoken, &mut key)?;
         let name = std::str::from_utf8(key.get(facts.name)?).ok()?;
         let domain = std::str::from_utf8(key.get(facts.domain)?).ok()?;
         Some(Self {
@@ -111,7 +111,7 @@ impl Question {
 }
 
 /// A question whose names are ranges of its key, so that reading it allocates nothing.
-pub(super) struct Facts {
+pub(super) struct PackedQuestion {
     name: Range<usize>,
     domain: Range<usize>,
     port: Option<u16>,
@@ -119,7 +119,7 @@ pub(super) struct Facts {
     secure: bool,
 }
 
-impl Facts {
+impl PackedQuestion {
     /// Reads a URI and writes the key of its look-up, the same for all URIs that share one.
     pub(super) fn read(
         bytes: &[u8],

@@ -21,7 +21,7 @@ const SERVICES: [(Transport, &str, &str); 3] = [
 
 /// How far the records lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum WalkStep {
     /// These queries are to be answered first.
     Missing(Vec<Query>),
     /// To the end.
@@ -52,7 +52,7 @@ struct Walk<'a> {
 
 /// Goes as far as the records lead.
 #[must_use]
-pub fn walk(question: &Question, records: &Records) -> Step {
+pub fn walk(question: &Question, records: &Records) -> WalkStep {
     let mut walk = Walk {
         question,
         records,
@@ -64,11 +64,11 @@ pub fn walk(question: &Question, records: &Records) -> Step {
     };
     walk.run();
     if !walk.missing.is_empty() {
-        return Step::Missing(walk.missing);
+        return WalkStep::Missing(walk.missing);
     }
     walk.servers.sort_by_key(|server| server.rank);
     walk.servers.truncate(limits::DNS_SERVERS_MAX);
-    Step::Done(Found {
+    WalkStep::Done(Found {
         servers: walk.servers,
         ttl_s: walk.ttl_s,
         failed: walk.failed,

@@ -35,7 +35,7 @@ impl Proxy {
                 .policy
                 .is_known_by_address_alone(turn.net, turn.now, flow)
         {
-            turn.answer(flow, bytes);
+            turn.send_answer(flow, bytes);
         } else {
             turn.net.transmit(flow, bytes);
         }
@@ -74,7 +74,7 @@ impl Turn<'_> {
 
     /// Puts an answer of our own or a refusal on the wire, if its receiver may
     /// have it.
-    pub fn answer(&mut self, flow: Flow, bytes: Buf) {
+    pub fn send_answer(&mut self, flow: Flow, bytes: Buf) {
         if let Flow::Udp { peer, .. } = flow
             && !self.policy.is_cluster_node(self.net, Hop::Flow(flow))
             && !self.net.guard.repay(self.now, peer.ip(), bytes.len())
@@ -88,16 +88,15 @@ impl Turn<'_> {
     /// Answers without a transaction; a retransmission is answered again.
     pub(super) fn answer_request(&mut self, request: &Request<'_>, reply: Reply, lines: &[u8]) {
         let Reply { status, reason, .. } = reply;
-        let bytes = self.net.answer(request, status, reason, lines);
-        self.net.counters.answers += 1;
+        let Send { flow, bytes } = self.net.stateless_answer(request, status, reason, lines);
         self.count_answer(request, status);
-        self.answer(request.reply_flow(), bytes);
+        self.send_answer(flow, bytes);
     }
 
     /// Puts on the wire what a transaction handed back, if its receiver may have it.
-    pub(super) fn answer_send(&mut self, send: Option<Send>) {
+    pub(super) fn send_kept_answer(&mut self, send: Option<Send>) {
         if let Some(Send { flow, bytes }) = send {
-            self.answer(flow, bytes);
+            self.send_answer(flow, bytes);
         }
     }
 

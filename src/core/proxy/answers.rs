@@ -26,13 +26,19 @@ impl Net {
     /// Builds a local answer. The To tag follows from the request alone, so a
     /// retransmission gets the same one.
     #[must_use]
-    pub fn answer(&self, request: &Request<'_>, status: u16, reason: &str, headers: &[u8]) -> Buf {
-        self.answer_with(request, status, reason, headers, b"")
+    pub fn build_answer(
+        &self,
+        request: &Request<'_>,
+        status: u16,
+        reason: &str,
+        headers: &[u8],
+    ) -> Buf {
+        self.build_answer_with_body(request, status, reason, headers, b"")
     }
 
     /// Builds a local answer with a body, whose type stands in `headers`.
     #[must_use]
-    pub(crate) fn answer_with(
+    pub(crate) fn build_answer_with_body(
         &self,
         request: &Request<'_>,
         status: u16,
@@ -48,7 +54,7 @@ impl Net {
             headers,
             body,
         };
-        self.build_answer(bytes, message, ingress, &words)
+        self.write_answer(bytes, message, ingress, &words)
     }
 
     /// The To tag of our answers to a request at this time.
@@ -57,7 +63,7 @@ impl Net {
         self.secrets.tag(unix_s, bytes, message, source)
     }
 
-    fn build_answer(
+    fn write_answer(
         &self,
         bytes: &[u8],
         message: &Message,
@@ -112,22 +118,24 @@ impl Net {
             headers: b"",
             body: b"",
         };
-        let bytes = self.build_answer(bytes, message, &ingress, &words);
+        let bytes = self.write_answer(bytes, message, &ingress, &words);
         let flow = message.top_via().map_or(flow, |via| reply_flow(flow, via));
         self.counters.answers += 1;
         Some(Send { flow, bytes })
     }
 
-    /// Answers without a transaction; a retransmission is answered again.
-    pub(crate) fn answer_stateless(
+    /// An answer without a transaction, and where it goes; a retransmission gets it again.
+    pub(crate) fn stateless_answer(
         &mut self,
         request: &Request<'_>,
         status: u16,
         reason: &str,
         headers: &[u8],
-    ) {
-        let bytes = self.answer(request, status, reason, headers);
+    ) -> Send {
         self.counters.answers += 1;
-        self.transmit(request.reply_flow(), bytes);
+        Send {
+            flow: request.reply_flow(),
+            bytes: self.build_answer(request, status, reason, headers),
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::txn::TimerId;
 
 /// How far an attempt has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum BranchState {
     /// Not started.
     Waiting,
     /// Started, but the address of its server is still being asked for.
@@ -37,7 +37,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Branch {
     pub(super) target: Target,
-    pub(super) state: State,
+    pub(super) state: BranchState,
     pub(super) client: Option<ClientId>,
     pub(super) timer: Option<TimerId>,
     /// When Timer C (or the grace of a CANCEL) really is due; the timer on the
@@ -93,7 +93,7 @@ impl Branch {
     pub(super) const fn new(target: Target) -> Self {
         Self {
             target,
-            state: State::Waiting,
+            state: BranchState::Waiting,
             client: None,
             timer: None,
             due: Instant::ZERO,
@@ -140,23 +140,23 @@ impl Branch {
     pub(super) const fn is_pending(&self) -> bool {
         matches!(
             self.state,
-            State::Locating | State::Trying { .. } | State::Proceeding { .. }
+            BranchState::Locating | BranchState::Trying { .. } | BranchState::Proceeding { .. }
         )
     }
 
     /// It is a target of its own, and has not been started.
     pub(super) fn is_ready(&self) -> bool {
-        self.state == State::Waiting && self.target.after.is_none()
+        self.state == BranchState::Waiting && self.target.after.is_none()
     }
 
     /// It is the stand-by of another branch, and has not been started.
     pub(super) fn is_standby(&self) -> bool {
-        self.state == State::Waiting && self.target.after.is_some()
+        self.state == BranchState::Waiting && self.target.after.is_some()
     }
 
     /// It is the stand-by of that branch, and has not been started.
     pub(super) fn stands_by_for(&self, index: usize) -> bool {
-        self.state == State::Waiting && self.target.after.map(usize::from) == Some(index)
+        self.state == BranchState::Waiting && self.target.after.map(usize::from) == Some(index)
     }
 
     /// Has its timer fire after a while, and not when it was to fire before.
@@ -182,14 +182,14 @@ impl Branch {
     pub(super) fn loss_status(&self, net: &Net) -> u16 {
         match (self.state, self.client) {
             // Its request may have arrived: a provisional has it cancelled then.
-            (State::Trying { cancel: true }, _) => 408,
+            (BranchState::Trying { cancel: true }, _) => 408,
             // Its CANCEL is unanswered and may be lost as well, so that it may ring on.
-            (State::Proceeding { cancelled: true }, Some(invite))
+            (BranchState::Proceeding { cancelled: true }, Some(invite))
                 if net.txns.has_cancel(invite) =>
             {
                 408
             }
-            (State::Proceeding { cancelled: true }, _) => 487,
+            (BranchState::Proceeding { cancelled: true }, _) => 487,
             _ => self.target.failure_status(),
         }
     }
@@ -198,7 +198,7 @@ impl Branch {
     /// an INVITE that was heard of has no timer but Timer C, which went with
     /// its branch.
     pub(super) fn arm_final_deadline(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) {
-        if self.client.is_some() && matches!(self.state, State::Done(_)) {
+        if self.client.is_some() && matches!(self.state, BranchState::Done(_)) {
             self.set_due(turn, slot, index, limits::T1_64);
         }
     }

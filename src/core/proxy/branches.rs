@@ -8,10 +8,10 @@
 //! a phone is. So it is tried where the way failed, takes over its branch's share of
 //! Max-Breadth, and is never tried where the callee himself has answered.
 
-use super::branch::{AnswerWeight, Branch, State};
+use super::branch::{AnswerWeight, Branch, BranchState};
 use super::build::{HOP_ROOM, first_route};
-use super::locating::Way;
-use super::standby::{Failure, Launch};
+use super::locating::BranchHop;
+use super::standby::{BranchFailure, Launch};
 use super::{Context, Owner, Proxy, Turn, build};
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, Slot, Transport};
@@ -112,9 +112,9 @@ impl Proxy {
         let way = self.contexts.locate(turn, slot, index);
         let context = self.contexts.get_mut(slot)?;
         match way {
-            Way::Known => {}
-            Way::Awaited => return None,
-            Way::Nowhere(status) => return context.not_located(turn.net, index, status),
+            BranchHop::Known => {}
+            BranchHop::Awaited => return None,
+            BranchHop::Nowhere(status) => return context.not_located(turn.net, index, status),
         }
         let owner = Owner::Proxy {
             context: slot,
@@ -129,14 +129,14 @@ impl Proxy {
                 .restraint
                 .keeps_back(turn, branch.target.hop, context.class)
         {
-            branch.state = State::Done(503);
+            branch.state = BranchState::Done(503);
             context.requested_loss = Some(loss);
-            return context.standby_after(turn.net, index, Failure::Silent(503));
+            return context.standby_after(turn.net, index, BranchFailure::Silent(503));
         }
         let sent = send(turn, context, index, owner);
         // Asked before the timer is set: what is known to be silent is not waited for.
         let is_silent = sent.is_some_and(|(_, flow)| turn.net.liveness.peers.is_suspect(flow));
-        let patience = turn.patience(context, index);
+        let patience = turn.timer_c(context, index);
         let branch = context.branches.get_mut(index)?;
         let Some((client, _)) = sent else {
             turn.net.counters.transport_failures += 1;
@@ -145,11 +145,11 @@ impl Proxy {
                 return Some(launch);
             }
             let status = branch.target.failure_status();
-            branch.state = State::Done(status);
-            return context.standby_after(turn.net, index, Failure::Silent(status));
+            branch.state = BranchState::Done(status);
+            return context.standby_after(turn.net, index, BranchFailure::Silent(status));
         };
         branch.client = Some(client);
-        branch.state = State::Trying { cancel: false };
+        branch.state = BranchState::Trying { cancel: false };
         if let Some(silence) = branch.target.silence {
             // One timer does for both: when it fires for silence it is set to the rest.
             branch.set_due(turn, slot, index, silence.min(patience));
@@ -188,17 +188,17 @@ impl Proxy {
             // stand-by of the first end must not be started by the second.
             return;
         }
-        let unheard = matches!(branch.state, State::Trying { .. });
+        let unheard = matches!(branch.state, BranchState::Trying { .. });
         let failure = match &last {
             // Who may stand in depends on who speaks. An element of ours says whether the
             // answer is the phone's, and then no other way leads to anybody else. From outside
             // it may be a proxy of others before the phone, which says 430 or 503 of a way
             // as we do (RFC 5626 §7, RFC 3263 §4.3), so its stand-bys are tried.
-            _ if branch.is_from_target && branch.is_inside => Failure::ByTarget(status),
-            Some(_) => Failure::Answer(status),
-            None => Failure::Silent(status),
+            _ if branch.is_from_target && branch.is_inside => BranchFailure::ByTarget(status),
+            Some(_) => BranchFailure::Answer(status),
+            None => BranchFailure::Silent(status),
         };
-        branch.state = State::Done(status);
+        branch.state = BranchState::Done(status);
         branch.last = last;
         if let Some(timer) = branch.timer.take() {
             turn.net.txns.cancel_timer(timer);

@@ -1,8 +1,8 @@
 //! The response context of RFC 3261 §16: one request and its branches.
 
 use super::Note;
-use super::branch::{AnswerWeight, Branch, State};
-use crate::admission::Class;
+use super::branch::{AnswerWeight, Branch, BranchState};
+use crate::admission::RequestClass;
 use crate::bytes::Buf;
 use crate::id::ServerId;
 use crate::limits;
@@ -31,7 +31,7 @@ pub struct Context {
     /// It belongs to no dialog yet: keep-alives may be agreed on with it (K-2).
     pub(super) is_out_of_dialog: bool,
     /// What it is worth to a server that wants fewer (V-4).
-    pub(super) class: Class,
+    pub(super) class: RequestClass,
     /// Per cent of requests that the next server asked to be spared, where a branch was
     /// not sent because of it.
     pub(super) requested_loss: Option<u8>,
@@ -67,7 +67,7 @@ impl Context {
     /// Somebody has taken the call.
     pub(super) fn is_taken(&self) -> bool {
         let mut branches = self.branches.iter();
-        branches.any(|branch| matches!(branch.state, State::Done(200..300)))
+        branches.any(|branch| matches!(branch.state, BranchState::Done(200..300)))
     }
 
     /// Whether others are to be tried once all of this preference have ended.
@@ -139,9 +139,9 @@ impl Context {
             branches.any(|branch| branch.is_pending() && branch.answer_weight == weight)
         };
         // 482: the phone has the request already, by the other branch.
-        let is_merged = |branch: &Branch| branch.state == State::Done(482);
+        let is_merged = |branch: &Branch| branch.state == BranchState::Done(482);
         let is_answer = |branch: &Branch| {
-            matches!(branch.state, State::Done(status) if !Self::is_retryable(status))
+            matches!(branch.state, BranchState::Done(status) if !Self::is_retryable(status))
                 && !is_merged(branch)
         };
         let is_answered = || self.branches.iter().any(is_answer);

@@ -1,19 +1,19 @@
 //! What an answer of the DNS, or its silence, means for the branches that wait for it.
 
-use super::branch::State;
-use super::locating::Way;
+use super::branch::BranchState;
+use super::locating::BranchHop;
 use super::servers::Located;
 use super::standby::Launch;
 use super::{Proxy, Step, Turn};
 use crate::id::Slot;
-use crate::locate::{Answered, LookupId, Records};
+use crate::locate::{LookupId, LookupOutcome, Records};
 
 impl Proxy {
     /// An answer of the DNS: whoever waited for it goes on.
     pub fn resolved(&mut self, turn: &mut Turn<'_>, name: LookupId, records: &Records) {
         let mut waiting = Vec::new();
         let locator = &mut turn.net.servers.locator;
-        if locator.answer(turn.now, name, records, &mut waiting) == Answered::Failed {
+        if locator.answer(turn.now, name, records, &mut waiting) == LookupOutcome::Failed {
             turn.net.counters.names_failed += 1;
         }
         // The role first: whether an address is a home's, and may be sent to, follows from this very
@@ -26,10 +26,10 @@ impl Proxy {
                 continue;
             };
             // It may have been cancelled meanwhile, or its time be up.
-            if branch.state != State::Locating {
+            if branch.state != BranchState::Locating {
                 continue;
             }
-            branch.state = State::Waiting;
+            branch.state = BranchState::Waiting;
             let breadth = branch.breadth;
             if let Some(timer) = branch.timer.take() {
                 turn.net.txns.cancel_timer(timer);
@@ -55,15 +55,15 @@ impl Proxy {
             Located::Ready => self.contexts.spread_over_servers(turn, slot, index),
             Located::Pending | Located::Nowhere(_) => {
                 turn.net.counters.timeouts += 1;
-                Way::Nowhere(480)
+                BranchHop::Nowhere(480)
             }
         };
         let next = match way {
-            Way::Nowhere(status) => {
+            BranchHop::Nowhere(status) => {
                 let context = self.contexts.get_mut(slot);
                 context.and_then(|context| context.not_located(turn.net, index, status))
             }
-            Way::Known | Way::Awaited => Some(Launch { index, breadth }),
+            BranchHop::Known | BranchHop::Awaited => Some(Launch { index, breadth }),
         };
         if let Some(next) = next {
             self.launch(turn, slot, next);

@@ -9,7 +9,7 @@
 
 use super::contexts::Contexts;
 use super::messages::is_sos;
-use super::{Context, Proxy, Request, State, Turn};
+use super::{BranchState, Context, Proxy, Request, Turn};
 use crate::id::Slot;
 use crate::limits;
 use crate::trust::Principal;
@@ -47,12 +47,14 @@ impl Proxy {
                 break;
             };
             let waits = match branch.state {
-                State::Trying { .. } | State::Proceeding { cancelled: false } => branch.client,
-                State::Proceeding { cancelled: true }
-                | State::Waiting
-                | State::Locating
-                | State::Done(_)
-                | State::Skipped => None,
+                BranchState::Trying { .. } | BranchState::Proceeding { cancelled: false } => {
+                    branch.client
+                }
+                BranchState::Proceeding { cancelled: true }
+                | BranchState::Waiting
+                | BranchState::Locating
+                | BranchState::Done(_)
+                | BranchState::Skipped => None,
             };
             if let Some(client) = waits {
                 self.contexts.abandon(turn.net, slot, index, client);

@@ -7,7 +7,7 @@
 //! cluster (430, 503) would have him blame, or avoid, a server that he never asked.
 
 use super::own_params::FROM_TARGET;
-use super::{Branch, Context, Net, Proxy, Request, State, Turn};
+use super::{Branch, BranchState, Context, Net, Proxy, Request, Turn};
 use crate::bytes::Buf;
 use crate::id::Slot;
 use crate::omit::Omit;
@@ -144,7 +144,7 @@ impl Proxy {
         if status < 300 {
             turn.net.transmit_send(send);
         } else {
-            turn.answer_send(send);
+            turn.send_kept_answer(send);
         }
     }
 }
@@ -187,12 +187,12 @@ fn best(branches: &[Branch]) -> Option<(usize, u16)> {
         .iter()
         .enumerate()
         .filter_map(|(index, branch)| match branch.state {
-            State::Done(status) => Some((rank(status, branch.last.is_some()), index, status)),
-            State::Waiting
-            | State::Locating
-            | State::Trying { .. }
-            | State::Proceeding { .. }
-            | State::Skipped => None,
+            BranchState::Done(status) => Some((rank(status, branch.last.is_some()), index, status)),
+            BranchState::Waiting
+            | BranchState::Locating
+            | BranchState::Trying { .. }
+            | BranchState::Proceeding { .. }
+            | BranchState::Skipped => None,
         });
     done.min().map(|(_, index, status)| (index, status))
 }
@@ -251,7 +251,7 @@ pub(super) fn local_answer(
     if status != 100 {
         net.counters.answers += 1;
     }
-    net.answer(&request, status, reason, lines)
+    net.build_answer(&request, status, reason, lines)
 }
 
 /// P-25: the 401 or 407 of one branch, with the challenges of all the others: the caller answers
@@ -264,7 +264,7 @@ fn merge_challenges(
     response: Buf,
     message: &mut Message,
 ) -> Buf {
-    let is_challenge = |branch: &Branch| matches!(branch.state, State::Done(401 | 407));
+    let is_challenge = |branch: &Branch| matches!(branch.state, BranchState::Done(401 | 407));
     if !branches.get(chosen).is_some_and(is_challenge) {
         return response;
     }

@@ -25,7 +25,7 @@ impl Proxy {
         key: ServerKey,
         number: u64,
     ) -> Fate {
-        let kept = turn.net.answer(request, 200, "OK", &self.plan.lines);
+        let kept = turn.net.build_answer(request, 200, "OK", &self.plan.lines);
         self.plan.lines.clear();
         self.plan.add_retry_after(0, &mut turn.net.secrets);
         let opened = turn.net.txns.open_server(
@@ -42,7 +42,9 @@ impl Proxy {
             return Fate::Answered;
         };
         let reason = "Registration Could Not Be Stored";
-        let failed = turn.net.answer(request, 500, reason, &self.plan.lines);
+        let failed = turn
+            .net
+            .build_answer(request, 500, reason, &self.plan.lines);
         let bytes = limits::TRANSACTION_BYTES + kept.size() + failed.size();
         let source = request.ingress.source.ip();
         turn.net.txns.charge_server(server, source, bytes);
@@ -85,6 +87,6 @@ impl Turn<'_> {
     fn release(&mut self, server: ServerId, status: u16, bytes: Buf) {
         self.net.counters.answers += 1;
         let send = self.net.txns.respond(self.now, server, status, bytes);
-        self.answer_send(send);
+        self.send_kept_answer(send);
     }
 }

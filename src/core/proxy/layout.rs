@@ -4,7 +4,7 @@
 use super::branch::Branch;
 use super::validate::Valid;
 use super::{Context, Note, Proxy, Request, Turn, build};
-use crate::admission::Class;
+use crate::admission::RequestClass;
 use crate::limits;
 use crate::omit::Omit;
 use crate::scan::Name;
@@ -40,7 +40,7 @@ impl Proxy {
             refresh: self.plan.refresh.take(),
             is_out_of_dialog: !request.in_dialog(),
             is_guest: self.plan.is_guest,
-            class: Class::Standing,
+            class: RequestClass::Standing,
             requested_loss: None,
             server: None,
             base: Some(base),

@@ -3,10 +3,10 @@
 
 use std::net::SocketAddr;
 
-use super::branch::{Branch, State};
+use super::branch::{Branch, BranchState};
 use super::contexts::Contexts;
 use super::servers::Located;
-use super::standby::{Failure, Launch};
+use super::standby::{BranchFailure, Launch};
 use super::{Context, Net, Request, Target, Turn};
 use crate::id::{Slot, Transport};
 use crate::limits;
@@ -15,7 +15,7 @@ use crate::send::{Hop, NameId};
 
 /// Where a branch leads, once the DNS was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum BranchHop {
     /// To a flow or an address.
     Known,
     /// The DNS is still to answer, and the branch waits for that.
@@ -27,16 +27,16 @@ pub(super) enum Way {
 impl Contexts {
     /// Gives a branch whose target is a name the address of a server, and the
     /// further servers as its stand-bys.
-    pub(super) fn locate(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> Way {
+    pub(super) fn locate(&mut self, turn: &mut Turn<'_>, slot: Slot, index: usize) -> BranchHop {
         let Some(name) = self.name_of(slot, index) else {
-            return Way::Known;
+            return BranchHop::Known;
         };
         match turn.net.locate(turn.now, name) {
             Located::Ready => self.spread_over_servers(turn, slot, index),
-            Located::Nowhere(status) => Way::Nowhere(status),
+            Located::Nowhere(status) => BranchHop::Nowhere(status),
             Located::Pending => {
                 self.wait_for_name(turn, slot, index, name);
-                Way::Awaited
+                BranchHop::Awaited
             }
         }
     }
@@ -55,7 +55,7 @@ impl Contexts {
         let Some(branch) = self.branch(slot, index) else {
             return;
         };
-        branch.state = State::Locating;
+        branch.state = BranchState::Locating;
         branch.set_due(turn, slot, index, limits::DNS_WAIT_MAX);
         turn.net.counters.names_waited += 1;
         let waiter = Waiter {
@@ -72,7 +72,7 @@ impl Contexts {
         turn: &mut Turn<'_>,
         slot: Slot,
         index: usize,
-    ) -> Way {
+    ) -> BranchHop {
         let name = self.name_of(slot, index);
         let name = name.and_then(|name| turn.net.tls_domain(name));
         let servers = turn.net.servers.found.iter();
@@ -84,7 +84,7 @@ impl Contexts {
             self.add_servers(slot, index, hops);
         }
         // None, and it may go to none of them.
-        first.map_or(Way::Nowhere(404), |_| Way::Known)
+        first.map_or(BranchHop::Nowhere(404), |_| BranchHop::Known)
     }
 
     fn add_servers(&mut self, slot: Slot, index: usize, hops: impl Iterator<Item = Hop>) {
@@ -116,9 +116,9 @@ impl Context {
     ) -> Option<Launch> {
         net.counters.transport_failures += 1;
         if let Some(branch) = self.branches.get_mut(index) {
-            branch.state = State::Done(status);
+            branch.state = BranchState::Done(status);
         }
-        self.standby_after(net, index, Failure::Silent(503))
+        self.standby_after(net, index, BranchFailure::Silent(503))
     }
 }
 

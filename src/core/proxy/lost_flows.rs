@@ -1,7 +1,7 @@
 //! What a lost flow, or a datagram that did not arrive, means for the requests that wait on it (P-31,
 //!
 
-use super::branch::{AnswerWeight, Branch, State, TcpFallback};
+use super::branch::{AnswerWeight, Branch, BranchState, TcpFallback};
 use super::contexts::Contexts;
 use super::standby::Launch;
 use super::{Owner, Proxy, Turn};
@@ -118,7 +118,7 @@ impl Proxy {
         let Some(lost) = context.branches.get_mut(index).filter(|lost| {
             open && !lost.is_resent
                 && lost.answer_weight == AnswerWeight::Awaited
-                && lost.state == State::Trying { cancel: false }
+                && lost.state == BranchState::Trying { cancel: false }
         }) else {
             return false;
         };
@@ -171,7 +171,7 @@ impl Contexts {
         };
         let branch = context.branches.get_mut(index);
         let Some(branch) = branch.filter(|branch| {
-            let unheard = matches!(branch.state, State::Trying { .. });
+            let unheard = matches!(branch.state, BranchState::Trying { .. });
             let may_leave = unheard && matches!(branch.tcp_fallback, TcpFallback::Stream(_));
             !may_leave || branch.answer_weight == AnswerWeight::FlowLost
         }) else {

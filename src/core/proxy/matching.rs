@@ -6,13 +6,13 @@ use crate::id::{ClientId, ServerId};
 use crate::scan::via::Via;
 use crate::scan::{Message, Name};
 use crate::send::Flows;
-use crate::txn::{Keys, ServerKey, Transactions};
+use crate::txn::{ServerKey, TransactionKeys, Transactions};
 
 impl Request<'_> {
     /// The key of its server transaction; `method` replaces its own (ACK and CANCEL look
     /// for their INVITE).
     #[must_use]
-    pub(crate) fn server_key(&self, keys: &Keys, method: Option<&[u8]>) -> ServerKey {
+    pub(crate) fn server_key(&self, keys: &TransactionKeys, method: Option<&[u8]>) -> ServerKey {
         let (bytes, message) = (self.bytes, self.message);
         let method = method.unwrap_or_else(|| message.cseq_method().of(bytes));
         let via = self.via;

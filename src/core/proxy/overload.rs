@@ -15,7 +15,7 @@
 use std::net::SocketAddr;
 
 use super::{Context, Net, Request, Response, Turn};
-use crate::admission::{Admission, Class, Thinning};
+use crate::admission::{Admission, RequestClass, Thinning};
 use crate::edit::Edits;
 use crate::edit::answer::{self, Report, SEQ_SECOND};
 use crate::grammar::params;
@@ -59,7 +59,7 @@ impl Restraint {
     }
 
     /// V-3: the newest word counts, and no longer than it is valid.
-    fn note(&mut self, now: Instant, addr: SocketAddr, oc: OcParams) {
+    fn update(&mut self, now: Instant, addr: SocketAddr, oc: OcParams) {
         self.servers.retain(|server| server.until > now);
         let known = self.servers.iter_mut().find(|server| server.addr == addr);
         let until = now + oc.validity.min(limits::OC_VALIDITY_MAX);
@@ -92,7 +92,7 @@ impl Restraint {
 
     /// V-4: the share that a server wants to lose, when a request of that class
     /// is in it.
-    fn refuses(&mut self, now: Instant, addr: SocketAddr, class: Class) -> Option<u8> {
+    fn refuses(&mut self, now: Instant, addr: SocketAddr, class: RequestClass) -> Option<u8> {
         let index = self.servers.iter().position(|server| server.addr == addr)?;
         if self.servers[index].until <= now {
             self.servers.swap_remove(index);
@@ -156,13 +156,18 @@ impl Restraint {
             && let Some(oc) = OcParams::read(response.bytes, via)
             && let Some(server) = turn.net.flows.peer(response.flow)
         {
-            self.note(turn.now, server, oc);
+            self.update(turn.now, server, oc);
         }
     }
 
     /// V-4: the share that the server of a branch wants to lose, when the request
     /// is in it; that is counted.
-    pub(super) fn keeps_back(&mut self, turn: &mut Turn<'_>, hop: Hop, class: Class) -> Option<u8> {
+    pub(super) fn keeps_back(
+        &mut self,
+        turn: &mut Turn<'_>,
+        hop: Hop,
+        class: RequestClass,
+    ) -> Option<u8> {
         let server = match hop {
             Hop::To { addr, .. } => Some(addr),
             Hop::Flow(flow) => turn.net.flows.peer(flow),
@@ -303,21 +308,25 @@ mod tests {
         };
         let now = Instant::from_micros(1_000_000);
         let ms = |ms| now + Duration::from_millis(ms);
-        restraint.note(now, one, oc(100, 500, 5));
-        assert!(restraint.refuses(ms(1), one, Class::New).is_some());
-        assert!(restraint.refuses(ms(1), one, Class::Standing).is_none());
-        assert!(restraint.refuses(ms(1), other, Class::New).is_none());
+        restraint.update(now, one, oc(100, 500, 5));
+        assert!(restraint.refuses(ms(1), one, RequestClass::New).is_some());
+        assert!(
+            restraint
+                .refuses(ms(1), one, RequestClass::Standing)
+                .is_none()
+        );
+        assert!(restraint.refuses(ms(1), other, RequestClass::New).is_none());
         // An older word says nothing, a newer one does.
-        restraint.note(ms(2), one, oc(0, 0, 4));
-        assert!(restraint.refuses(ms(3), one, Class::New).is_some());
-        assert!(restraint.refuses(ms(500), one, Class::New).is_none());
+        restraint.update(ms(2), one, oc(0, 0, 4));
+        assert!(restraint.refuses(ms(3), one, RequestClass::New).is_some());
+        assert!(restraint.refuses(ms(500), one, RequestClass::New).is_none());
         assert!(restraint.is_empty());
-        restraint.note(now, one, oc(100, 500, 5));
-        restraint.note(ms(1), one, oc(100, 0, 6));
-        assert!(restraint.refuses(ms(1), one, Class::New).is_none());
+        restraint.update(now, one, oc(100, 500, 5));
+        restraint.update(ms(1), one, oc(100, 0, 6));
+        assert!(restraint.refuses(ms(1), one, RequestClass::New).is_none());
         for port in 0..2_000 {
             let addr = SocketAddr::new(one.ip(), port);
-            restraint.note(now, addr, oc(50, u64::from(port) + 1, 1));
+            restraint.update(now, addr, oc(50, u64::from(port) + 1, 1));
         }
         assert_eq!(restraint.servers.len(), limits::OC_SERVERS_MAX);
         assert!(!restraint.is_empty());

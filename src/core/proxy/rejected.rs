@@ -214,7 +214,7 @@ impl Request<'_> {
 
 impl Rejected {
     /// Takes down that a request is refused, if it is.
-    pub(super) fn note(&mut self, turn: &mut Turn<'_>, request: &Request<'_>, reply: Reply) {
+    pub(super) fn remember(&mut self, turn: &mut Turn<'_>, request: &Request<'_>, reply: Reply) {
         let is_challenge = matches!(
             (reply.status, reply.reason),
             (401, "Unauthorized") | (407, "Proxy Authentication Required")

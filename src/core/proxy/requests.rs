@@ -48,7 +48,7 @@ impl Proxy {
             turn.net.counters.retransmissions_in += 1;
             if admitted {
                 let again = turn.net.txns.request_again(server);
-                turn.answer_send(again);
+                turn.send_kept_answer(again);
             } else {
                 turn.net.counters.limited += 1;
             }
@@ -159,7 +159,7 @@ impl Proxy {
             },
             None => reply,
         };
-        self.rejected.note(turn, request, reply);
+        self.rejected.remember(turn, request, reply);
         let invite = request.message.method() == Method::Invite;
         let server = if reply.stateless && !invite {
             None
@@ -175,13 +175,13 @@ impl Proxy {
         };
         let bytes = turn
             .net
-            .answer(request, reply.status, reply.reason, &self.plan.lines);
+            .build_answer(request, reply.status, reply.reason, &self.plan.lines);
         turn.net.counters.answers += 1;
         turn.count_answer(request, reply.status);
         let source = request.ingress.source.ip();
         turn.net.txns.charge_server(server, source, 0);
         let send = turn.net.txns.respond(turn.now, server, reply.status, bytes);
-        turn.answer_send(send);
+        turn.send_kept_answer(send);
         Fate::Answered
     }
 
@@ -228,7 +228,7 @@ impl Proxy {
         self.contexts.adopt(turn.net, slot, server);
         if invite {
             // T-2: at once, since the next hop's answer may take longer than 200 ms.
-            let trying = turn.net.answer(request, 100, "Trying", b"");
+            let trying = turn.net.build_answer(request, 100, "Trying", b"");
             let send = turn.net.txns.respond(turn.now, server, 100, trying);
             if turn.address_not_validated(request) {
                 turn.net.counters.withheld += 1;

@@ -3,7 +3,7 @@
 
 use super::contexts::Contexts;
 use super::response_edits::remove_via;
-use super::{Net, Owner, Proxy, Response, State, Step, Turn};
+use super::{BranchState, Net, Owner, Proxy, Response, Step, Turn};
 use crate::bytes::Buf;
 use crate::guard::SourceLimit;
 use crate::id::{ClientId, Flow, Slot};
@@ -141,18 +141,21 @@ impl Proxy {
         // A CANCEL is owed: it had to wait for this (P-33), or the branch was given up with its
         // connection and its request had arrived all the same. With 487 it had its CANCEL.
         let wanted = match branch.state {
-            State::Trying { cancel } => cancel,
-            State::Done(status) => is_over && status != 487,
-            State::Waiting | State::Locating | State::Proceeding { .. } | State::Skipped => false,
+            BranchState::Trying { cancel } => cancel,
+            BranchState::Done(status) => is_over && status != 487,
+            BranchState::Waiting
+            | BranchState::Locating
+            | BranchState::Proceeding { .. }
+            | BranchState::Skipped => false,
         };
-        if matches!(branch.state, State::Trying { .. }) {
-            branch.state = State::Proceeding { cancelled: false };
+        if matches!(branch.state, BranchState::Trying { .. }) {
+            branch.state = BranchState::Proceeding { cancelled: false };
             if branch.target.silence.take().is_some() {
                 // It is heard: what is left is Timer C, of an INVITE.
                 branch.due = turn.now + limits::TIMER_C;
             }
         }
-        if response.status > 100 && branch.state == (State::Proceeding { cancelled: false }) {
+        if response.status > 100 && branch.state == (BranchState::Proceeding { cancelled: false }) {
             match ring {
                 // P-30: the timer on the wheel stays where it is and looks here.
                 None => branch.due = turn.now + limits::TIMER_C,
@@ -185,7 +188,7 @@ impl Proxy {
         if let Some(branch) = context.branches.get_mut(index) {
             callee = (!branch.is_inside).then_some(response.flow);
             learns = branch.target.learns.take();
-            branch.state = State::Done(response.status);
+            branch.state = BranchState::Done(response.status);
             if let Some(timer) = branch.timer.take() {
                 turn.net.txns.cancel_timer(timer);
             }

@@ -8,7 +8,7 @@ use crate::bytes::Buf;
 use crate::omit::Omit;
 use crate::scan::{Message, Name};
 use crate::trust::mark::{Mark, uri_in};
-use crate::uri::Way;
+use crate::uri::RoutingParts;
 
 /// Our Record-Route value in a request, for its answers (RFC 3261 §16.7-8).
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ impl KnownBy {
 /// A value as far as it decides on the way: a phone may write its parameters in its own
 /// manner.
 fn way(value: &[u8]) -> [&[u8]; 6] {
-    let way = Way::of(uri_in(value).unwrap_or(value));
+    let way = RoutingParts::of(uri_in(value).unwrap_or(value));
     [
         if way.is_secure { b"sips" } else { b"sip" },
         way.user,

@@ -3,7 +3,7 @@
 //! RFC 3261 §21.5.4). They are answered without a transaction, and the ACK of
 //! such an answer is known by its tag.
 
-use crate::admission::Class;
+use crate::admission::RequestClass;
 use crate::limits;
 use crate::scan::Method;
 
@@ -35,7 +35,7 @@ impl Proxy {
             return self.refuse(turn, request, reason);
         }
         let reply = Reply::stateless(503, reason);
-        self.rejected.note(turn, request, reply);
+        self.rejected.remember(turn, request, reply);
         Fate::Dropped
     }
 
@@ -56,7 +56,7 @@ impl Proxy {
             self.plan.add_retry_after(loss, &mut turn.net.secrets);
         }
         let reply = Reply::stateless(503, reason);
-        self.rejected.note(turn, request, reply);
+        self.rejected.remember(turn, request, reply);
         turn.answer_request(request, reply, &self.plan.lines);
         Fate::Answered
     }
@@ -88,34 +88,34 @@ impl Turn<'_> {
         if !admitted {
             let counters = &mut self.net.counters;
             match class {
-                Class::New => counters.shed_new += 1,
-                Class::Renewal => counters.shed_renewals += 1,
-                Class::Call => counters.shed_calls += 1,
-                Class::Emergency => counters.shed_emergencies += 1,
-                Class::Standing => {}
+                RequestClass::New => counters.shed_new += 1,
+                RequestClass::Renewal => counters.shed_renewals += 1,
+                RequestClass::Call => counters.shed_calls += 1,
+                RequestClass::Emergency => counters.shed_emergencies += 1,
+                RequestClass::Standing => {}
             }
         }
         admitted
     }
 
     /// What a request is worth (RFC 7339 §5.10.1).
-    pub(super) fn class(&mut self, request: &Request<'_>) -> Class {
+    pub(super) fn class(&mut self, request: &Request<'_>) -> RequestClass {
         let method = request.message.method();
         if method == Method::Register {
             return if self.policy.renews(request) {
-                Class::Renewal
+                RequestClass::Renewal
             } else {
-                Class::New
+                RequestClass::New
             };
         }
         if matches!(method, Method::Ack | Method::Cancel) || self.is_of_dialog(request) {
-            Class::Standing
+            RequestClass::Standing
         } else if self.is_emergency(request) {
-            Class::Emergency
+            RequestClass::Emergency
         } else if method == Method::Invite {
-            Class::Call
+            RequestClass::Call
         } else {
-            Class::New
+            RequestClass::New
         }
     }
 

@@ -8,13 +8,13 @@
 //! that was reached twice answers the second copy with 482 (§8.2.2.2): whichever of
 //! the two has the better word counts (`Context::is_waiting`).
 
-use super::branch::{AnswerWeight, State};
+use super::branch::{AnswerWeight, BranchState};
 use super::{Context, Net};
 use crate::omit::Omit;
 
 /// How a branch came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum BranchFailure {
     /// This was answered, by an element on the way.
     Answer(u16),
     /// This was answered by whoever the request was for: no other way leads to
@@ -32,7 +32,7 @@ pub(super) struct Launch {
     pub(super) breadth: u16,
 }
 
-impl Failure {
+impl BranchFailure {
     /// Whether a stand-by may try.
     const fn is_retryable(self) -> bool {
         match self {
@@ -54,7 +54,7 @@ impl Context {
         &mut self,
         net: &Net,
         mut index: usize,
-        failure: Failure,
+        failure: BranchFailure,
     ) -> Option<Launch> {
         loop {
             let breadth = self.branches.get(index).map_or(1, |branch| branch.breadth);
@@ -63,7 +63,7 @@ impl Context {
             let branch = self.branches.get_mut(next)?;
             // A 408 says that the phone itself was asked, a 430 that no element of the cluster has
             // its flow. A last resort would only ask once more.
-            let is_heard = matches!(failure, Failure::Answer(408 | 430));
+            let is_heard = matches!(failure, BranchFailure::Answer(408 | 430));
             let has_last_word = is_heard && branch.target.is_last_resort;
             let may_try = !self.closed
                 && !self.answered
@@ -80,7 +80,7 @@ impl Context {
             // may stand another edge, and what one server has answered for all servers of its name
             // says nothing of that edge.
             branch.breadth = breadth;
-            branch.state = State::Skipped;
+            branch.state = BranchState::Skipped;
             index = next;
         }
     }
@@ -96,7 +96,8 @@ impl Context {
         // With a provisional the peer has shown that it lives and that it has the request;
         // with a CANCEL waiting nobody wants another attempt.
         let silent = self.branches.get(index);
-        let silent = silent.filter(|silent| silent.state == State::Trying { cancel: false })?;
+        let silent =
+            silent.filter(|silent| silent.state == BranchState::Trying { cancel: false })?;
         let (host, breadth) = (net.flows.host(silent.target.hop), silent.breadth);
         let next = self.branches.iter().position(|branch| {
             branch.stands_by_for(index) && net.flows.host(branch.target.hop) != host

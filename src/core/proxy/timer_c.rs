@@ -8,7 +8,7 @@ impl Turn<'_> {
     /// How long a branch may stay without a final answer: Timer C. Where targets of a
     /// lower preference wait for it: the 32 seconds after which whoever is behind the next
     /// hop is given up, and the time that a phone rings before those are tried.
-    pub(super) fn patience(&self, context: &Context, index: usize) -> Duration {
+    pub(super) fn timer_c(&self, context: &Context, index: usize) -> Duration {
         let ring = self.ring_time(context, index);
         ring.map_or(limits::TIMER_C, |ring| {
             limits::TIMER_C.min(limits::T1_64 + ring)

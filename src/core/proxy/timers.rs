@@ -2,7 +2,7 @@
 
 use super::branch::AnswerWeight;
 use super::final_answer::local_answer;
-use super::{Net, Owner, Proxy, State, Turn};
+use super::{BranchState, Net, Owner, Proxy, Turn};
 use crate::id::{ServerId, Slot};
 use crate::omit::Omit;
 use crate::send::Hop;
@@ -93,7 +93,7 @@ impl Proxy {
         let (from, again) = (context.ingress, &mut self.again);
         let bytes = local_answer(turn.net, &base, again, from, 100, "Trying", b"");
         let send = turn.net.txns.respond(turn.now, server, 100, bytes);
-        turn.answer_send(send);
+        turn.send_kept_answer(send);
     }
 
     /// Timer C, or the grace after a CANCEL, fired (P-30).
@@ -115,17 +115,17 @@ impl Proxy {
             return self.silent(turn, slot, index);
         }
         let (state, client) = (branch.state, branch.client);
-        let goes_on = branch.rang_out && state == (State::Proceeding { cancelled: true });
-        let rings = state == (State::Proceeding { cancelled: false });
+        let goes_on = branch.rang_out && state == (BranchState::Proceeding { cancelled: true });
+        let rings = state == (BranchState::Proceeding { cancelled: false });
         if rings && (turn.net.omit.leaves_out(Omit::TimerC) || self.send_cancel(turn, slot, index))
         {
             return;
         }
         let status = match state {
-            State::Locating => return self.locating_ended(turn, slot, index),
-            State::Trying { .. } => 408,
-            State::Proceeding { .. } => 487,
-            State::Done(_) => {
+            BranchState::Locating => return self.locating_ended(turn, slot, index),
+            BranchState::Trying { .. } => 408,
+            BranchState::Proceeding { .. } => 487,
+            BranchState::Done(_) => {
                 // What was kept for a late 2xx has had its time.
                 if let Some(client) = client {
                     self.contexts.abandon(turn.net, slot, index, client);
@@ -133,7 +133,7 @@ impl Proxy {
                 }
                 return;
             }
-            State::Waiting | State::Skipped => return,
+            BranchState::Waiting | BranchState::Skipped => return,
         };
         turn.net.counters.timeouts += 1;
         if goes_on {
@@ -156,7 +156,7 @@ impl Proxy {
         let Some(context) = self.contexts.get(slot) else {
             return;
         };
-        let patience = context.is_invite().then(|| turn.patience(context, index));
+        let patience = context.is_invite().then(|| turn.timer_c(context, index));
         let client = context.branches.get(index).and_then(|branch| branch.client);
         if let Some(client) = client {
             turn.net.txns.note_silence(client);

@@ -4,7 +4,7 @@
 use super::{Net, Step};
 use crate::id::Flow;
 use crate::send::Hop;
-use crate::stick::{Level, Line, Source, Table};
+use crate::stick::{ExplainLine, Level, Source, Table};
 use crate::time::Instant;
 
 /// One thing that is so.
@@ -37,8 +37,8 @@ impl Facts {
     ) -> Option<Level> {
         let (net, now) = (&*step.net, step.now);
         let lines = table.explain(now, uri);
-        let lives = |line: &&Line| line.lost.is_none() && net.flows.lives(line.flow);
-        let answers = |line: &&Line| lives(line) && !net.is_down(now, Hop::Flow(line.flow));
+        let lives = |line: &&ExplainLine| line.lost.is_none() && net.flows.lives(line.flow);
+        let answers = |line: &&ExplainLine| lives(line) && !net.is_down(now, Hop::Flow(line.flow));
         for level in [Level::Exact, Level::Equal, Level::Domain] {
             let mut rows = lines.iter().filter(|line| line.level == level).peekable();
             if rows.peek().is_none() {
@@ -65,7 +65,7 @@ impl Facts {
         None
     }
 
-    fn choose(&mut self, net: &Net, level: Level, first: &Line, others: usize) {
+    fn choose(&mut self, net: &Net, level: Level, first: &ExplainLine, others: usize) {
         let says = match others {
             0 => format!("{}, {}", flow(net, first.flow), name(level)),
             _ => format!("one of {} flows at random, {}", others + 1, name(level)),
@@ -115,7 +115,7 @@ pub fn left(now: Instant, until: Instant) -> String {
     format!("{} s left", until.since(now).as_secs())
 }
 
-fn describe(net: &Net, now: Instant, row: &Line) -> String {
+fn describe(net: &Net, now: Instant, row: &ExplainLine) -> String {
     let text = String::from_utf8_lossy(&row.text);
     let text = if text.is_empty() {
         "no parameters".into()

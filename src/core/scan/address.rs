@@ -6,7 +6,7 @@
 
 use super::first_value;
 use crate::error::Malformed;
-use crate::grammar::class::{self, Class};
+use crate::grammar::class::{self, ByteClass};
 use crate::grammar::cursor::Cursor;
 use crate::grammar::params;
 use crate::span::Span;
@@ -89,7 +89,7 @@ impl Address {
             cursor.skip_space();
         } else if cursor.peek() != Some(b'<') {
             let before = cursor;
-            let words = cursor.take(Class::DISPLAY);
+            let words = cursor.take(ByteClass::DISPLAY);
             if cursor.peek() != Some(b'<') {
                 return Self::read_bare(bytes, value, before);
             }
@@ -169,7 +169,7 @@ fn uri_text(cursor: &mut Cursor<'_>, last: u8) -> Option<Span> {
     let mut colon = None;
     while let Some(mark) = cursor.next_mark() {
         let here = cursor.at();
-        if mark == last || !Class::URI.holds(mark) {
+        if mark == last || !ByteClass::URI.holds(mark) {
             break;
         }
         if mark == b':' {
@@ -191,7 +191,7 @@ pub fn outbound_proxy(bytes: &[u8], value: Span) -> Result<Address, Malformed> {
     if address.bracketed {
         return Ok(address);
     }
-    if !Class::URI.holds_all(value.of(bytes)) {
+    if !ByteClass::URI.holds_all(value.of(bytes)) {
         return Err(Malformed::Address(value));
     }
     Ok(Address {

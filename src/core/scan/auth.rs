@@ -5,7 +5,7 @@
 //! whoever verifies.
 
 use crate::error::Malformed;
-use crate::grammar::class::Class;
+use crate::grammar::class::ByteClass;
 use crate::grammar::cursor::Cursor;
 use crate::span::Span;
 
@@ -39,7 +39,7 @@ impl Digest {
     pub fn parse(bytes: &[u8], value: Span) -> Result<Option<Self>, Malformed> {
         let mut cursor = Cursor::new(bytes, value);
         if !cursor
-            .take(Class::TOKEN)
+            .take(ByteClass::TOKEN)
             .of(bytes)
             .eq_ignore_ascii_case(b"Digest")
         {
@@ -52,7 +52,11 @@ impl Digest {
 
     fn read(bytes: &[u8], mut cursor: Cursor<'_>) -> Option<Self> {
         let mut fields = Fields::default();
-        if !cursor.is_done() && !cursor.peek().is_some_and(|byte| Class::SPACE.holds(byte)) {
+        if !cursor.is_done()
+            && !cursor
+                .peek()
+                .is_some_and(|byte| ByteClass::SPACE.holds(byte))
+        {
             return None;
         }
         loop {
@@ -61,7 +65,7 @@ impl Digest {
             if cursor.is_done() {
                 return Some(fields.digest(bytes));
             }
-            let name = cursor.take(Class::TOKEN);
+            let name = cursor.take(ByteClass::TOKEN);
             if name.is_empty() || !cursor.eat_spaced(b'=') {
                 return None;
             }
@@ -69,7 +73,7 @@ impl Digest {
             let value = if quoted {
                 cursor.quoted()?
             } else {
-                cursor.take(Class::PARAM)
+                cursor.take(ByteClass::PARAM)
             };
             if !fields.keep(name.of(bytes), value) {
                 return None;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::frame::{self, Datagram, Resume, Stream};
+use crate::frame::{self, DatagramFrame, Resume, StreamFrame};
 
 /// The corpus, or `None` with a word on it: it is not part of the repository.
 fn corpus() -> Option<PathBuf> {
@@ -27,8 +27,8 @@ fn read(path: &Path) -> Vec<u8> {
 /// A defect by its variant's name: where it stands depends on the file.
 fn verdict(bytes: &[u8]) -> String {
     let sip = match frame::datagram(bytes) {
-        Datagram::Sip(sip) => sip,
-        other @ (Datagram::KeepAlive | Datagram::Stun(_) | Datagram::Noise) => {
+        DatagramFrame::Sip(sip) => sip,
+        other @ (DatagramFrame::KeepAlive | DatagramFrame::Stun(_) | DatagramFrame::Noise) => {
             return format!("{other:?}");
         }
     };
@@ -142,7 +142,7 @@ fn rfc5118_messages_get_the_outcome_of_the_table() {
 /// A corpus file as one datagram, scanned.
 fn scanned(corpus: &Path, name: &str) -> (Vec<u8>, Message, Result<(), Malformed>) {
     let bytes = read(&corpus.join(name));
-    let Datagram::Sip(sip) = frame::datagram(&bytes) else {
+    let DatagramFrame::Sip(sip) = frame::datagram(&bytes) else {
         panic!("{name} is no message")
     };
     let mut message = Message::default();
@@ -236,13 +236,15 @@ fn streamed(bytes: &[u8], split: usize) -> Vec<Vec<u8>> {
     for end in [split, bytes.len()] {
         loop {
             at += match frame::stream(bytes.get(at..end).unwrap_or_default(), &mut resume) {
-                Stream::NeedMore { .. } => break,
-                Stream::Ping { len } | Stream::Skip { len } | Stream::Noise { len } => len,
-                Stream::Message { start, end } => {
+                StreamFrame::NeedMore { .. } => break,
+                StreamFrame::Ping { len }
+                | StreamFrame::Skip { len }
+                | StreamFrame::Noise { len } => len,
+                StreamFrame::Message { start, end } => {
                     messages.push(bytes[at + start..at + end].to_vec());
                     end
                 }
-                Stream::Broken { .. } => return messages,
+                StreamFrame::Broken { .. } => return messages,
             };
         }
     }

@@ -2,7 +2,7 @@
 //! header name in it does.
 
 use super::name::Name;
-use crate::grammar::block::{self, Found};
+use crate::grammar::block::{self, BlockHits};
 use crate::grammar::class;
 use crate::grammar::lanes::Lanes;
 
@@ -26,14 +26,14 @@ pub(super) struct Line {
 pub(super) struct Lines<'a> {
     bytes: &'a [u8],
     /// CR, LF and the other low control characters.
-    low: Found,
+    low: BlockHits,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
-            low: Found::before(0),
+            low: BlockHits::before(0),
         }
     }
 
@@ -147,7 +147,7 @@ impl<'a> Lines<'a> {
 /// The next low control characters behind those that were `found`, from `at` on: nearly always
 /// some of the next 64 bytes.
 #[inline(never)]
-fn low_from(bytes: &[u8], at: usize, found: Found) -> Found {
+fn low_from(bytes: &[u8], at: usize, found: BlockHits) -> BlockHits {
     let next = found.look_next(bytes, at, |block| block::of_block(block, are_low));
     if next.is_empty() {
         return low_further(bytes, at, next);
@@ -157,7 +157,7 @@ fn low_from(bytes: &[u8], at: usize, found: Found) -> Found {
 
 #[cold]
 #[inline(never)]
-fn low_further(bytes: &[u8], at: usize, found: Found) -> Found {
+fn low_further(bytes: &[u8], at: usize, found: BlockHits) -> BlockHits {
     found.look_on(at, bytes.len(), |at| block::bits(bytes, at, are_low))
 }
 

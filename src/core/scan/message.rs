@@ -8,7 +8,7 @@ use super::via::Via;
 use super::{Header, Method, Name, StartLine};
 use crate::error::Malformed;
 use crate::frame;
-use crate::grammar::class::Class;
+use crate::grammar::class::ByteClass;
 use crate::span::Span;
 use crate::uri::Uri;
 
@@ -354,7 +354,7 @@ pub(super) fn tag_of(bytes: &[u8], address: Option<Address>) -> Result<Option<Sp
     };
     // Nearly everybody writes the tag and nothing else.
     let alone = address.params.of(bytes).strip_prefix(b";tag=");
-    if let Some(tag) = alone.filter(|tag| Class::TOKEN.holds_all(tag)) {
+    if let Some(tag) = alone.filter(|tag| ByteClass::TOKEN.holds_all(tag)) {
         let end = usize::from(address.params.end);
         return Ok(Some(Span::new(end.saturating_sub(tag.len()), end)));
     }
@@ -362,7 +362,7 @@ pub(super) fn tag_of(bytes: &[u8], address: Option<Address>) -> Result<Option<Sp
     let mut tags = params.filter(|param| param.name.of(bytes).eq_ignore_ascii_case(b"tag"));
     let is_token = |param: crate::grammar::params::Param| {
         let value = param.value.unwrap_or_default().of(bytes);
-        Class::TOKEN.holds_all(value) && param.whole.of(bytes).ends_with(value)
+        ByteClass::TOKEN.holds_all(value) && param.whole.of(bytes).ends_with(value)
     };
     let tag = tags.next();
     if !tag.is_none_or(is_token) || tags.next().is_some() {

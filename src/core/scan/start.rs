@@ -4,7 +4,7 @@
 use super::{Method, StartLine};
 use crate::error::Malformed;
 use crate::frame;
-use crate::grammar::class::Class;
+use crate::grammar::class::ByteClass;
 use crate::grammar::cursor::Cursor;
 use crate::grammar::find::find;
 use crate::limits;
@@ -29,9 +29,9 @@ pub(super) fn parse(
     let end = find(cursor.rest(), b' ');
     let uri = up_to(&mut cursor, end);
     let version = cursor.rest();
-    let method = Method::from_token(first.of(bytes));
+    let method = Method::from_name(first.of(bytes));
     let sound =
-        !uri.is_empty() && (method != Method::Other || Class::TOKEN.holds_all(first.of(bytes)));
+        !uri.is_empty() && (method != Method::Other || ByteClass::TOKEN.holds_all(first.of(bytes)));
     let request = |uri| StartLine::Request {
         method,
         method_token: first,
@@ -43,7 +43,7 @@ pub(super) fn parse(
     if !frame::is_sip_line(text) {
         return Err(Malformed::NotSip);
     }
-    if sound && is_version(version) && !version.iter().any(|&byte| Class::SPACE.holds(byte)) {
+    if sound && is_version(version) && !version.iter().any(|&byte| ByteClass::SPACE.holds(byte)) {
         return Ok((request(uri), Err(Malformed::Version)));
     }
     Ok((request(Span::default()), Err(Malformed::StartLine)))
@@ -108,7 +108,7 @@ pub(super) fn cseq(bytes: &[u8], value: Span) -> Option<(u32, Span)> {
     cursor.skip_space();
     let spaced = cursor.at() > before;
     let method = cursor.rest_span();
-    (spaced && Class::TOKEN.holds_all(method.of(bytes))).then_some((number, method))
+    (spaced && ByteClass::TOKEN.holds_all(method.of(bytes))).then_some((number, method))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::values::Values;
 use crate::error::Malformed;
-use crate::grammar::class::Class;
+use crate::grammar::class::ByteClass;
 use crate::grammar::cursor::Cursor;
 use crate::grammar::params::{Param, Walk};
 use crate::span::Span;
@@ -82,13 +82,13 @@ impl Via {
             cursor.skip_space();
         } else {
             for _ in ["name", "version"] {
-                let part = cursor.take(Class::TOKEN);
+                let part = cursor.take(ByteClass::TOKEN);
                 if part.is_empty() || !cursor.eat_spaced(b'/') {
                     return None;
                 }
             }
         }
-        let transport = cursor.take(Class::TOKEN);
+        let transport = cursor.take(ByteClass::TOKEN);
         let before = cursor.at();
         cursor.skip_space();
         if transport.is_empty() || cursor.at() == before {

@@ -21,7 +21,7 @@ pub struct Cmac<C> {
 
 /// What is left of the whole blocks at the beginning of a message.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct State([u8; BLOCK]);
+pub struct CmacState([u8; BLOCK]);
 
 impl<C: BlockEncrypt + BlockSizeUser<BlockSize = U16> + KeyInit> Cmac<C> {
     /// The MAC under this key.
@@ -38,33 +38,33 @@ impl<C: BlockEncrypt + BlockSizeUser<BlockSize = U16> + KeyInit> Cmac<C> {
     /// The MAC of a message.
     #[must_use]
     pub fn of(&self, message: &[u8]) -> [u8; BLOCK] {
-        self.end(State::default(), message)
+        self.end(CmacState::default(), message)
     }
 
     /// Reads further blocks of a message that does not end with them.
     #[must_use]
-    pub fn go_on(&self, state: State, blocks: &[[u8; BLOCK]]) -> State {
-        let State(before) = state;
+    pub fn go_on(&self, state: CmacState, blocks: &[[u8; BLOCK]]) -> CmacState {
+        let CmacState(before) = state;
         let mut chain = before.into();
         self.cipher.encrypt_with_backend(Chain {
             chain: &mut chain,
             blocks,
             last: None,
         });
-        State(chain.into())
+        CmacState(chain.into())
     }
 
     /// The MAC of a message whose beginning was read, and whose `rest` is this:
     /// where it has a beginning the rest is not empty.
     #[must_use]
-    pub fn end(&self, state: State, rest: &[u8]) -> [u8; BLOCK] {
+    pub fn end(&self, state: CmacState, rest: &[u8]) -> [u8; BLOCK] {
         let (blocks, tail) = rest.as_chunks();
         let (blocks, mut last, subkey) = match blocks.split_last() {
             Some((last, before)) if tail.is_empty() => (before, *last, &self.whole),
             Some(_) | None => (blocks, filled(tail), &self.cut),
         };
         xor(&mut last, subkey);
-        let State(before) = state;
+        let CmacState(before) = state;
         let mut chain = before.into();
         self.cipher.encrypt_with_backend(Chain {
             chain: &mut chain,
@@ -194,7 +194,7 @@ mod tests {
             assert_eq!(other.of(message), naive, "{len}");
             for read in 0..len.div_ceil(BLOCK) {
                 let (blocks, rest) = message.split_at(read * BLOCK);
-                let state = cmac.go_on(State::default(), blocks.as_chunks().0);
+                let state = cmac.go_on(CmacState::default(), blocks.as_chunks().0);
                 assert_eq!(cmac.end(state, rest), want, "{len} {read}");
             }
         }

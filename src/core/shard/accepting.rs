@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use super::{RoleMut, Shard};
-use crate::admission::Class;
-use crate::guard::{Held, SourceLimit};
+use crate::admission::RequestClass;
+use crate::guard::{ConnectionAdmission, SourceLimit};
 use crate::id::{Flow, StreamId, Transport};
 use crate::limits;
 use crate::proxy::Timer;
@@ -63,7 +63,7 @@ impl Shard {
             return false;
         }
         let is_crowded = self.net.guard.handshakes() >= limits::HANDSHAKES_MAX;
-        if is_strange && (is_crowded || !self.net.admission.admits(now, Class::New)) {
+        if is_strange && (is_crowded || !self.net.admission.admits(now, RequestClass::New)) {
             self.net.counters.connections_shed += 1;
             return false;
         }
@@ -93,12 +93,12 @@ impl Shard {
         let source = accepted.peer.ip();
         let is_peer = self.may_be_peer(now, &accepted.end());
         match self.net.guard.open(source, is_peer) {
-            Held::Counted => {}
-            Held::Near(near) => {
+            ConnectionAdmission::Counted => {}
+            ConnectionAdmission::Near(near) => {
                 let notice = Notice::SourceNear { source, near };
                 self.net.outbox.notify(notice);
             }
-            Held::Full => {
+            ConnectionAdmission::Full => {
                 self.net.counters.connections_refused += 1;
                 return None;
             }

@@ -28,12 +28,12 @@ impl Shard {
                 self.net.note_heard(now, ingress.flow);
                 self.message(now, ingress, &bytes, None);
             }
-            Handoff::Stray { flow, bytes } => {
+            Handoff::RestoredFlow { flow, bytes } => {
                 if let Flow::Udp { peer, .. } = flow {
                     // It is handed on once: what this shard believes of the others is
                     // as old.
                     if let RoleState::Edge(edge) = &mut self.role {
-                        edge.forget_strays(&self.net, now, flow);
+                        edge.forget_flow_elsewhere(&self.net, now, flow);
                     }
                     self.message(now, Ingress::by(flow, peer), &bytes, None);
                 }
@@ -105,17 +105,23 @@ impl Shard {
 impl Edge {
     /// Gives a request to the shard that holds its flow since an earlier run; false
     /// when there is none. A REGISTER stays: it makes the flow ours.
-    pub(super) fn hand_stray(&self, net: &mut Net, now: Instant, request: &Request<'_>) -> bool {
+    pub(super) fn hand_to_flow_holder(
+        &self,
+        net: &mut Net,
+        now: Instant,
+        request: &Request<'_>,
+    ) -> bool {
         let flow = request.ingress.flow;
         if flow.is_reliable() || request.message.method() == Method::Register {
             return false;
         }
-        let Some(keeper) = self.keeper_of(net, now, flow) else {
+        let Some(holder) = self.holder_of_flow(net, now, flow) else {
             return false;
         };
         net.counters.handed_strays += 1;
         let bytes = request.bytes.into();
-        net.outbox.hand(keeper, Handoff::Stray { flow, bytes });
+        net.outbox
+            .hand(holder, Handoff::RestoredFlow { flow, bytes });
         true
     }
 }

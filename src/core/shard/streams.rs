@@ -190,8 +190,8 @@ impl Shard {
         loop {
             let front = unread.get(used..).unwrap_or_default();
             match frame::stream(front, resume) {
-                frame::Stream::NeedMore { begun } => return Some(Cut { used, begun }),
-                frame::Stream::Ping { len } => {
+                frame::StreamFrame::NeedMore { begun } => return Some(Cut { used, begun }),
+                frame::StreamFrame::Ping { len } => {
                     self.net.counters.keepalives += 1;
                     match self.role_mut(now) {
                         // The one who pings takes it for two pongs.
@@ -206,8 +206,8 @@ impl Shard {
                     }
                     used += len;
                 }
-                frame::Stream::Noise { len } => used += len,
-                frame::Stream::Skip { len } => {
+                frame::StreamFrame::Noise { len } => used += len,
+                frame::StreamFrame::Skip { len } => {
                     self.net.counters.keepalives += 1;
                     match self.role_mut(now) {
                         RoleMut::Agent(agent, mut step) => agent.pong(&mut step, flow),
@@ -215,7 +215,7 @@ impl Shard {
                     }
                     used += len;
                 }
-                frame::Stream::Message { start, end } => {
+                frame::StreamFrame::Message { start, end } => {
                     if let Some(state) = self.net.flows.stream_mut(stream) {
                         state.spoke = true;
                     }
@@ -223,7 +223,7 @@ impl Shard {
                     self.message(now, Ingress::by(flow, peer), message, None);
                     used += end;
                 }
-                frame::Stream::Broken { end, defect } => {
+                frame::StreamFrame::Broken { end, defect } => {
                     let head = front.get(..end).unwrap_or_default();
                     self.message(now, Ingress::by(flow, peer), head, Some(defect));
                     return None;

@@ -31,7 +31,7 @@ impl Shard {
                         .peers
                         .note_request_sent(now, send.flow, false);
                     match self.role_mut(now) {
-                        RoleMut::Proxy(_, mut turn) => turn.answer(send.flow, send.bytes),
+                        RoleMut::Proxy(_, mut turn) => turn.send_answer(send.flow, send.bytes),
                         RoleMut::Agent(_, step) => step.net.transmit_send(Some(send)),
                     }
                 }

@@ -1,11 +1,11 @@
 //! Binding: what proves a domain, and what may then be learned over the flow.
 
-use super::links::State;
+use super::links::FlowState;
 use super::rows::Draft;
-use super::{Bound, Dialog, FOREVER, Source, Table};
+use super::{Bound, DialogHash, FOREVER, Source, Table};
 use crate::id::Flow;
 use crate::time::Instant;
-use crate::uri::Key;
+use crate::uri::UriKey;
 
 impl Table {
     /// Links a domain that the flow has proven, by its certificate or by the
@@ -60,7 +60,7 @@ impl Table {
         now: Instant,
         flow: Flow,
         uri: &[u8],
-        dialog: Dialog,
+        dialog: DialogHash,
         until: Instant,
     ) -> Bound {
         self.with_key(|table, key| {
@@ -131,16 +131,16 @@ impl Table {
     }
 
     /// The live flow's link to the key's domain, if it is proven.
-    fn proven(&self, flow: Flow, key: &Key) -> Option<u32> {
+    fn proven(&self, flow: Flow, key: &UriKey) -> Option<u32> {
         let holder = self.links.holder(flow)?;
         let link = self.links.between(holder, self.links.domain(key.host())?)?;
-        let live = self.links.entry(holder).state == State::Live;
+        let live = self.links.entry(holder).state == FlowState::Live;
         (live && !self.links.link(link).proof.is_empty()).then_some(link)
     }
 
-    fn join(&mut self, flow: Flow, key: &Key) -> Option<u32> {
+    fn join(&mut self, flow: Flow, key: &UriKey) -> Option<u32> {
         let holder = self.links.get_or_insert_flow(flow)?;
-        let live = self.links.entry(holder).state == State::Live;
+        let live = self.links.entry(holder).state == FlowState::Live;
         if live {
             self.links.join(holder, key.host())
         } else {
@@ -148,7 +148,7 @@ impl Table {
         }
     }
 
-    fn prove(&mut self, now: Instant, flow: Flow, key: &Key, source: Source) -> Option<u32> {
+    fn prove(&mut self, now: Instant, flow: Flow, key: &UriKey, source: Source) -> Option<u32> {
         let link = self.join(flow, key)?;
         self.links.link_mut(link).proof.add(source);
         // The link holds even where the row finds no room.
@@ -160,10 +160,10 @@ impl Table {
         &mut self,
         now: Instant,
         link: u32,
-        key: &Key,
+        key: &UriKey,
         source: Source,
         until: Instant,
-        dialog: Option<Dialog>,
+        dialog: Option<DialogHash>,
     ) -> Bound {
         let dialog = dialog.map(|dialog| dialog.0);
         let print = self.print(self.links.link(link).domain, key);
@@ -408,7 +408,7 @@ pub(super) mod tests {
     #[test]
     fn an_address_in_a_record_route_sticks_within_its_dialog_only() {
         let mut t = table();
-        let [a, b] = [1, 2].map(|n| Dialog(NonZeroU64::new(n).unwrap()));
+        let [a, b] = [1, 2].map(|n| DialogHash(NonZeroU64::new(n).unwrap()));
         let uri = b"sip:192.0.2.1:5061;transport=tls;lr";
         assert_eq!(t.bind_dialog(NOW, flow(1), uri, a, LATER), Bound::New);
         assert_eq!(

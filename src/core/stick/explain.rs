@@ -1,14 +1,14 @@
 //! Explanations: what the table weighs for a URI, for people.
 
-use super::links::State;
+use super::links::FlowState;
 use super::{FOREVER, Level, Reopen, Source, Table};
 use crate::id::Flow;
 use crate::time::Instant;
-use crate::uri::Key;
+use crate::uri::UriKey;
 
 /// A binding or a link as `Table::explain` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct ExplainLine {
     /// How well it matches.
     pub level: Level,
     /// The flow.
@@ -27,7 +27,7 @@ impl Table {
     /// Every binding and link that `find` and `domain` weigh for a URI, best
     /// level first. For people; it allocates.
     #[must_use]
-    pub(crate) fn explain(&mut self, now: Instant, uri: &[u8]) -> Vec<Line> {
+    pub(crate) fn explain(&mut self, now: Instant, uri: &[u8]) -> Vec<ExplainLine> {
         self.with_key(|table, key| {
             let mut lines = Vec::new();
             if key.read(uri) {
@@ -40,7 +40,7 @@ impl Table {
         })
     }
 
-    fn explain_rows(&self, now: Instant, key: &Key, level: Level, lines: &mut Vec<Line>) {
+    fn explain_rows(&self, now: Instant, key: &UriKey, level: Level, lines: &mut Vec<ExplainLine>) {
         let Some(chain) = self.chain_of(key) else {
             return;
         };
@@ -54,7 +54,7 @@ impl Table {
         }
     }
 
-    fn explain_links(&self, key: &Key, lines: &mut Vec<Line>) {
+    fn explain_links(&self, key: &UriKey, lines: &mut Vec<ExplainLine>) {
         let Some(domain) = self.links.domain(key.host()) else {
             return;
         };
@@ -74,14 +74,14 @@ impl Table {
         source: Source,
         text: Vec<u8>,
         until: Option<Instant>,
-    ) -> Option<Line> {
+    ) -> Option<ExplainLine> {
         let owner = self.links.owner(link);
         let lost = match owner.state {
-            State::Live => None,
-            State::Lost { reopen, .. } => Some(reopen),
-            State::Gone => return None,
+            FlowState::Live => None,
+            FlowState::Lost { reopen, .. } => Some(reopen),
+            FlowState::Gone => return None,
         };
-        Some(Line {
+        Some(ExplainLine {
             level,
             flow: owner.flow,
             source,

@@ -6,12 +6,12 @@
 use std::num::NonZeroU64;
 
 use super::arena::NONE;
-use super::links::State;
+use super::links::FlowState;
 use super::rows::Row;
-use super::{Dialog, Level, Match, Reopen, Table};
+use super::{DialogHash, Level, Match, Reopen, Table};
 use crate::id::Flow;
 use crate::time::Instant;
-use crate::uri::{self, Key};
+use crate::uri::{self, UriKey};
 
 /// Which rows of the table a look-up may take.
 #[derive(Clone, Copy)]
@@ -66,7 +66,7 @@ impl Table {
         &mut self,
         now: Instant,
         uri: &[u8],
-        dialog: Dialog,
+        dialog: DialogHash,
         failed: &[Flow],
         chance: u64,
     ) -> Option<Match> {
@@ -97,8 +97,8 @@ impl Table {
         )?;
         let holder = self.links.holder(lost.flow)?;
         match self.links.entry(holder).state {
-            State::Lost { reopen, .. } => Some((reopen, lost.flow)),
-            State::Live | State::Gone => None,
+            FlowState::Lost { reopen, .. } => Some((reopen, lost.flow)),
+            FlowState::Live | FlowState::Gone => None,
         }
     }
 
@@ -163,7 +163,7 @@ impl Table {
     fn best(
         &mut self,
         filter: &LookupFilter<'_>,
-        key: &Key,
+        key: &UriKey,
         chain: &Chain,
         chance: u64,
     ) -> Option<(u32, Level)> {
@@ -192,7 +192,7 @@ impl Table {
     }
 
     #[inline]
-    pub(super) fn chain_of(&self, key: &Key) -> Option<Chain> {
+    pub(super) fn chain_of(&self, key: &UriKey) -> Option<Chain> {
         let domain = self.links.domain(key.host())?;
         Some(Chain {
             domain,
@@ -208,7 +208,7 @@ impl Table {
         &self,
         level: Level,
         filter: &LookupFilter<'_>,
-        key: &Key,
+        key: &UriKey,
         chain: &Chain,
         ties: &mut Vec<u32>,
     ) {
@@ -232,7 +232,7 @@ impl Table {
 
     /// The row's URI matches on `level`, whether or not the look-up may take it (`passes`).
     #[inline]
-    pub(super) fn matches(&self, level: Level, chain: &Chain, key: &Key, row: &Row) -> bool {
+    pub(super) fn matches(&self, level: Level, chain: &Chain, key: &UriKey, row: &Row) -> bool {
         // The chain was found by a fingerprint, which may be another's: what it stands for is
         // compared in full, but for the user.
         let same = row.scheme_port == chain.scheme_port
@@ -246,7 +246,7 @@ impl Table {
 
     /// The row has the very parameters of the key.
     #[inline]
-    pub(super) fn has_set(&self, key: &Key, row: &Row) -> bool {
+    pub(super) fn has_set(&self, key: &UriKey, row: &Row) -> bool {
         self.sets.text(row.set) == key.set()
     }
 
@@ -258,9 +258,9 @@ impl Table {
     fn passes_flow(&self, filter: &LookupFilter<'_>, link: u32) -> bool {
         let owner = self.links.owner(link);
         let state = match owner.state {
-            State::Live => filter.flows == Flows::Live,
-            State::Lost { until, .. } => filter.flows == Flows::Lost && filter.now < until,
-            State::Gone => false,
+            FlowState::Live => filter.flows == Flows::Live,
+            FlowState::Lost { until, .. } => filter.flows == Flows::Lost && filter.now < until,
+            FlowState::Gone => false,
         };
         state && !filter.failed.contains(&owner.flow)
     }

@@ -6,7 +6,7 @@
 //! late sweep costs memory, not correctness.
 
 use super::arena::NONE;
-use super::links::State;
+use super::links::FlowState;
 use super::{Reopen, Table};
 use crate::id::Flow;
 use crate::limits;
@@ -20,7 +20,7 @@ impl Table {
             return;
         };
         let until = now + limits::STICK_REOPEN_MAX;
-        self.links.entry_mut(holder).state = State::Lost { until, reopen };
+        self.links.entry_mut(holder).state = FlowState::Lost { until, reopen };
         self.lost.push_back((until, holder));
     }
 
@@ -34,9 +34,9 @@ impl Table {
             return false;
         };
         let waits =
-            matches!(self.links.entry(from).state, State::Lost { until, .. } if now < until);
+            matches!(self.links.entry(from).state, FlowState::Lost { until, .. } if now < until);
         let mut passed = false;
-        if waits && self.links.entry(into).state == State::Live {
+        if waits && self.links.entry(into).state == FlowState::Live {
             let mut next = self.links.entry(from).first;
             while next != NONE {
                 let link = next;
@@ -68,7 +68,7 @@ impl Table {
             .lost
             .iter()
             .map(|&(_, holder)| self.links.entry(holder));
-        let is_it = |state| matches!(state, State::Lost { reopen, .. } if reopen == at);
+        let is_it = |state| matches!(state, FlowState::Lost { reopen, .. } if reopen == at);
         let mut lost = entries.filter(|entry| is_it(entry.state));
         lost.next().map(|entry| entry.flow)
     }
@@ -133,7 +133,7 @@ impl Table {
             self.lost.pop_front();
             // The entry may be another flow's by now, or this one's later loss.
             let entry = self.links.entry(holder);
-            if matches!(entry.state, State::Lost { until, .. } if until == end) {
+            if matches!(entry.state, FlowState::Lost { until, .. } if until == end) {
                 self.forget(entry.flow);
             }
         }
@@ -234,7 +234,7 @@ impl Table {
         let holder = self.links.link(link).holder;
         let entry = self.links.entry_mut(holder);
         entry.rows -= 1;
-        if entry.state != State::Gone {
+        if entry.state != FlowState::Gone {
             self.len -= 1;
         }
         link
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
     use crate::id::Transport;
     use crate::stick::bind::tests::flow;
-    use crate::stick::{Bound, Dialog, Level, Source};
+    use crate::stick::{Bound, DialogHash, Level, Source};
     use crate::time::Duration;
     use std::num::NonZeroU64;
 
@@ -428,7 +428,7 @@ mod tests {
     fn a_dialog_on_both_connections_passes_over_once() {
         // S-29
         let mut t = Table::new([9, 8, 7, 6]);
-        let (uri, dialog) = (b"sip:192.0.2.1;lr", Dialog(NonZeroU64::MIN));
+        let (uri, dialog) = (b"sip:192.0.2.1;lr", DialogHash(NonZeroU64::MIN));
         t.bind_dialog(NOW, flow(1), uri, dialog, FAR);
         t.lost(NOW, flow(1), reopen());
         t.link(NOW, flow(2), b"192.0.2.1", Source::Certificate);

@@ -37,7 +37,7 @@ pub(super) struct Links {
 #[derive(Debug)]
 pub(super) struct Holder {
     pub(super) flow: Flow,
-    pub(super) state: State,
+    pub(super) state: FlowState,
     /// First of its links, or `NONE`.
     pub(super) first: u32,
     pub(super) rows: usize,
@@ -46,7 +46,7 @@ pub(super) struct Holder {
 
 /// What became of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum FlowState {
     /// It can be used.
     Live,
     /// Its connection broke; the rows wait for it to be opened again.
@@ -147,7 +147,7 @@ impl Links {
         }
         let at = self.flows.insert(Holder {
             flow,
-            state: State::Live,
+            state: FlowState::Live,
             first: NONE,
             rows: 0,
             links: 0,
@@ -365,7 +365,7 @@ impl Links {
         {
             entry.remove();
         }
-        self.flows[holder].state = State::Gone;
+        self.flows[holder].state = FlowState::Gone;
     }
 
     /// Drops a buried flow without links.

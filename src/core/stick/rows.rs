@@ -31,7 +31,7 @@ pub(super) struct Row {
     pub(super) until: Instant,
     /// The dialog whose requests alone may use the row.
     pub(super) dialog: Option<NonZeroU64>,
-    /// Scheme, port and whether there is a user (see `Key::scheme_port`).
+    /// Scheme, port and whether there is a user (see `UriKey::scheme_port`).
     pub(super) scheme_port: u32,
     pub(super) set: u32,
     /// The flow and the domain; `NONE` in a free row.

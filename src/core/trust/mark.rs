@@ -40,7 +40,7 @@ use crate::grammar::find::{find, find_either};
 use crate::scan::{Message, Name};
 use crate::secret::cmac::{self, BLOCK, Cmac};
 use crate::uri::own_params::MARK_LEN as TEXT_LEN;
-use crate::uri::{Uri, Way};
+use crate::uri::{RoutingParts, Uri};
 
 /// Octets of the MAC: one character for its kind, and the base32 of these, are the text.
 ///
@@ -105,7 +105,7 @@ pub struct MarkedValue<'a> {
 
 impl<'a> MarkedValue<'a> {
     fn of(uri: &'a [u8]) -> Self {
-        let Way { user, flow, .. } = Way::of(uri);
+        let RoutingParts { user, flow, .. } = RoutingParts::of(uri);
         Self { user, flow }
     }
 }
@@ -206,7 +206,7 @@ impl MarkKey {
             Next::Route(uri) => (b'r', uri),
             Next::Target(uri) => (b't', uri),
         };
-        let way = Way::of(uri);
+        let way = RoutingParts::of(uri);
         let kind = if way.is_secure {
             kind.to_ascii_uppercase()
         } else {

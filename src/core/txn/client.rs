@@ -8,7 +8,7 @@
 use std::mem;
 
 use super::pace::{Backoff, Pace, TimerEvent};
-use super::ring_links::{NONE, RingLinks};
+use super::queue_links::{NONE, QueueLinks};
 use super::{Send, TransactionKind};
 use crate::bytes::Buf;
 use crate::id::{Flow, Slot};
@@ -17,21 +17,21 @@ use crate::time::Instant;
 
 /// One client transaction.
 #[derive(Debug)]
-pub(super) struct Client<O> {
+pub(super) struct ClientTransaction<O> {
     /// Where the request went, once it has gone, and who waits there besides.
-    pub(super) ring: RingLinks,
+    pub(super) queue: QueueLinks,
     pub(super) owner: O,
     /// True while the wheel holds an entry for it.
     pub(super) is_armed: bool,
     /// The flow is a stream: nothing is sent twice on it.
     is_reliable: bool,
-    pub(super) name: Name,
+    pub(super) name: ResponseMatch,
     state: State,
 }
 
 /// How its responses find it (RFC 3261 §17.1.3).
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Name {
+pub(super) enum ResponseMatch {
     /// By its own branch, and this fingerprint of its method.
     Own { method: u32 },
     /// By the branch of the INVITE that it cancels (§9.1).
@@ -111,11 +111,11 @@ pub(super) enum ClientWake {
     Done,
 }
 
-impl<O: Copy> Client<O> {
+impl<O: Copy> ClientTransaction<O> {
     /// Reserved: nothing has been sent.
-    pub(super) const fn new(owner: O, name: Name) -> Self {
+    pub(super) const fn new(owner: O, name: ResponseMatch) -> Self {
         Self {
-            ring: RingLinks::NOWHERE,
+            queue: QueueLinks::NOWHERE,
             owner,
             is_armed: false,
             is_reliable: false,
@@ -134,7 +134,7 @@ impl<O: Copy> Client<O> {
         request: Buf,
     ) {
         self.is_reliable = is_reliable;
-        if let Name::Own { method: own } = &mut self.name {
+        if let ResponseMatch::Own { method: own } = &mut self.name {
             *own = method;
         }
         let pace = |unreliable| {
@@ -189,7 +189,7 @@ impl<O: Copy> Client<O> {
 
     /// True once its request has gone.
     pub(super) const fn has_left(&self) -> bool {
-        self.ring.entry != NONE
+        self.queue.entry != NONE
     }
 
     /// Which response the transaction waits for.
@@ -326,7 +326,7 @@ impl<O: Copy> Client<O> {
 }
 
 const _: () = assert!(
-    size_of::<Client<[u32; 3]>>() <= 80,
+    size_of::<ClientTransaction<[u32; 3]>>() <= 80,
     "a million of these linger for 32 s"
 );
 

@@ -2,7 +2,7 @@
 
 use super::agenda::Transaction;
 use super::branch::BRANCH_LEN;
-use super::client::{Awaits, Client, Heard};
+use super::client::{Awaits, ClientTransaction, Heard};
 use super::{ResponseAction, Send, TransactionKind, Transactions};
 use crate::bytes::Buf;
 use crate::id::{ClientId, Flow};
@@ -26,7 +26,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     #[must_use]
     pub(crate) fn is_proceeding(&self, invite: ClientId) -> bool {
         let client = self.clients.get(invite);
-        client.is_some_and(Client::is_proceeding)
+        client.is_some_and(ClientTransaction::is_proceeding)
     }
 
     /// Whether a CANCEL for `invite` waits for its answer.
@@ -45,7 +45,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// Starts a reserved transaction. The caller sends the first copy of
     /// `request`; the others come out of `due`.
     pub fn start(&mut self, now: Instant, id: ClientId, method: &[u8], flow: Flow, request: Buf) {
-        if self.clients.get(id).is_none_or(Client::has_left) {
+        if self.clients.get(id).is_none_or(ClientTransaction::has_left) {
             return;
         }
         self.clients.lead(id, flow);
@@ -125,7 +125,11 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// the request is gone, and another one leads to the same place (RFC 3261
     /// §9.1, §17.1.1.3).
     pub(crate) fn set_client_flow(&mut self, id: ClientId, flow: Flow) {
-        if self.clients.get(id).is_some_and(Client::has_left) {
+        if self
+            .clients
+            .get(id)
+            .is_some_and(ClientTransaction::has_left)
+        {
             self.clients.lead(id, flow);
         }
     }

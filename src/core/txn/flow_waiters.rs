@@ -2,15 +2,15 @@
 //! of a flow concerns is found without a look at anybody else.
 //!
 //! A client transaction names the entry of its flow by number, which is shorter than a
-//! flow. Those that wait for a final response stand in a ring, the oldest first,
+//! flow. Those that wait for a final response stand in a queue, the oldest first,
 //! whose links are in the transactions themselves; an entry is forgotten with the
-//! last transaction that names it. Of those in the ring it is also known how
+//! last transaction that names it. Of those in the queue it is also known how
 //! many have heard nothing at all.
 
 use hashbrown::HashTable;
 
-use super::client::{Awaits, Client};
-use super::ring_links::{NONE, RingLinks};
+use super::client::{Awaits, ClientTransaction};
+use super::queue_links::{NONE, QueueLinks};
 use crate::id::{Flow, Slab, Slot};
 use crate::limits;
 
@@ -153,26 +153,31 @@ impl FlowWaiters {
 
     /// Puts a transaction among those of a flow, or moves it there: it takes its
     /// place as the youngest.
-    pub(super) fn lead<O: Copy>(&mut self, clients: &mut Slab<Client<O>>, index: u32, flow: Flow) {
+    pub(super) fn lead<O: Copy>(
+        &mut self,
+        clients: &mut Slab<ClientTransaction<O>>,
+        index: u32,
+        flow: Flow,
+    ) {
         let Some(client) = clients.at_mut(index) else {
             return;
         };
-        let (old, standing) = (client.ring.entry, client.awaits());
+        let (old, standing) = (client.queue.entry, client.awaits());
         let entry = self.hold(flow);
         self.stand(clients, index, standing, Awaits::Nothing);
         if let Some(client) = clients.at_mut(index) {
-            client.ring.entry = entry;
+            client.queue.entry = entry;
         }
         self.stand(clients, index, Awaits::Nothing, standing);
         self.release(old);
     }
 
     /// Takes a transaction out that is about to go.
-    pub(super) fn leave<O: Copy>(&mut self, clients: &mut Slab<Client<O>>, index: u32) {
+    pub(super) fn leave<O: Copy>(&mut self, clients: &mut Slab<ClientTransaction<O>>, index: u32) {
         let Some(client) = clients.at_mut(index) else {
             return;
         };
-        let (entry, standing) = (client.ring.entry, client.awaits());
+        let (entry, standing) = (client.queue.entry, client.awaits());
         if entry != NONE {
             self.stand(clients, index, standing, Awaits::Nothing);
             self.release(entry);
@@ -182,7 +187,7 @@ impl FlowWaiters {
     /// What a transaction waits for has changed.
     pub(super) fn stand<O: Copy>(
         &mut self,
-        clients: &mut Slab<Client<O>>,
+        clients: &mut Slab<ClientTransaction<O>>,
         index: u32,
         was: Awaits,
         is: Awaits,
@@ -190,7 +195,7 @@ impl FlowWaiters {
         if was == is {
             return;
         }
-        let Some(links) = clients.at_mut(index).map(|client| client.ring) else {
+        let Some(links) = clients.at_mut(index).map(|client| client.queue) else {
             return;
         };
         let Some(entry) = self.slab.at_mut(links.entry) else {
@@ -208,40 +213,45 @@ impl FlowWaiters {
 }
 
 impl Waiters {
-    /// Puts a transaction at the end of the ring.
-    fn enter<O: Copy>(&mut self, clients: &mut Slab<Client<O>>, index: u32) {
+    /// Puts a transaction at the end of the queue.
+    fn enter<O: Copy>(&mut self, clients: &mut Slab<ClientTransaction<O>>, index: u32) {
         if self.first == NONE {
             self.first = index;
         }
         let first = self.first;
         let oldest = clients.at(first).filter(|_| first != index);
-        let last = oldest.map_or(index, |(_, client)| client.ring.before);
+        let last = oldest.map_or(index, |(_, client)| client.queue.before);
         if let Some(client) = clients.at_mut(index) {
-            (client.ring.before, client.ring.after) = (last, first);
+            (client.queue.before, client.queue.after) = (last, first);
         }
         if let Some(client) = clients.at_mut(last) {
-            client.ring.after = index;
+            client.queue.after = index;
         }
         if let Some(client) = clients.at_mut(first) {
-            client.ring.before = index;
+            client.queue.before = index;
         }
     }
 
-    /// Takes a transaction out of the ring.
-    fn exit<O: Copy>(&mut self, clients: &mut Slab<Client<O>>, index: u32, links: RingLinks) {
-        let RingLinks { before, after, .. } = links;
+    /// Takes a transaction out of the queue.
+    fn exit<O: Copy>(
+        &mut self,
+        clients: &mut Slab<ClientTransaction<O>>,
+        index: u32,
+        links: QueueLinks,
+    ) {
+        let QueueLinks { before, after, .. } = links;
         if let Some(client) = clients.at_mut(index) {
-            (client.ring.before, client.ring.after) = (NONE, NONE);
+            (client.queue.before, client.queue.after) = (NONE, NONE);
         }
         if after == index {
             self.first = NONE;
             return;
         }
         if let Some(client) = clients.at_mut(before) {
-            client.ring.after = after;
+            client.queue.after = after;
         }
         if let Some(client) = clients.at_mut(after) {
-            client.ring.before = before;
+            client.queue.before = before;
         }
         if self.first == index {
             self.first = after;
@@ -249,17 +259,17 @@ impl Waiters {
     }
 }
 
-/// Everyone in the ring that begins with `first`; `step` is told of each.
-pub(super) fn ring<O: Copy>(
-    clients: &Slab<Client<O>>,
+/// Everyone in the queue that begins with `first`; `step` is told of each.
+pub(super) fn queue<O: Copy>(
+    clients: &Slab<ClientTransaction<O>>,
     first: u32,
     step: impl Fn(),
-) -> impl Iterator<Item = (Slot, &Client<O>)> {
+) -> impl Iterator<Item = (Slot, &ClientTransaction<O>)> {
     let mut next = first;
     std::iter::from_fn(move || {
         let (slot, client) = clients.at(next)?;
         step();
-        next = client.ring.after;
+        next = client.queue.after;
         if next == first {
             next = NONE;
         }
@@ -367,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_lost_flow_costs_what_it_holds() {
-        // Its ring is all that is walked: of one among a hundred thousand it has
+        // Its queue is all that is walked: of one among a hundred thousand it has
         // one member.
         let mut t = Trial::new();
         for _ in 0..100_000 {

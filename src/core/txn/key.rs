@@ -28,11 +28,11 @@ impl ServerKey {
 
 /// Computes keys, under the seeds of this process.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub struct TransactionKeys {
     states: [RandomState; 2],
 }
 
-impl Keys {
+impl TransactionKeys {
     /// Keys under `seed`. Four words make all seeds: those of the second hash
     /// are drawn from the first.
     #[must_use]
@@ -114,7 +114,7 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, a: Fields<'_>, b: Fields<'_>, same: bool) {
-        let keys = Keys::new(KEYS);
+        let keys = TransactionKeys::new(KEYS);
         let key =
             |(branch, host, port, method): Fields<'_>| keys.cookie(branch, host, port, method);
         for half in 0..2 {
@@ -187,7 +187,7 @@ mod tests {
     // T-3
     #[test]
     fn without_the_cookie_every_part_counts() {
-        let keys = Keys::new(KEYS);
+        let keys = TransactionKeys::new(KEYS);
         let parts: [&[u8]; 6] = [
             b"sip:b@x",
             b"tag",
@@ -211,7 +211,10 @@ mod tests {
 
     #[test]
     fn another_seed_makes_other_keys() {
-        let (a, b) = (Keys::new(KEYS), Keys::new([1, 2, 3, 5]));
+        let (a, b) = (
+            TransactionKeys::new(KEYS),
+            TransactionKeys::new([1, 2, 3, 5]),
+        );
         assert_ne!(
             a.cookie(b"z9hG4bK1", b"h", 1, b"BYE"),
             b.cookie(b"z9hG4bK1", b"h", 1, b"BYE")

@@ -16,7 +16,7 @@ use crate::time::Instant;
 
 /// One server transaction.
 #[derive(Debug)]
-pub(super) struct Server<O> {
+pub(super) struct ServerTransaction<O> {
     pub(super) key: ServerKey,
     /// Where responses go.
     pub(super) flow: Flow,
@@ -76,7 +76,7 @@ pub(super) enum ServerWake {
     Done,
 }
 
-impl<O: Copy> Server<O> {
+impl<O: Copy> ServerTransaction<O> {
     pub(super) fn new(
         now: Instant,
         key: ServerKey,
@@ -258,7 +258,7 @@ impl<O: Copy> Server<O> {
 }
 
 const _: () = assert!(
-    size_of::<Server<[u32; 3]>>() <= 112,
+    size_of::<ServerTransaction<[u32; 3]>>() <= 112,
     "a million of these linger for 32 s"
 );
 

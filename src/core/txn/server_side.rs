@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::agenda::Transaction;
-use super::server::Server;
+use super::server::ServerTransaction;
 use super::{Send, ServerKey, TransactionKind, Transactions};
 use crate::bytes::Buf;
 use crate::id::{Flow, ServerId};
@@ -55,7 +55,7 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     ) -> Option<ServerId> {
         let id = self
             .servers
-            .insert(Server::new(now, key, kind, flow, owner))?;
+            .insert(ServerTransaction::new(now, key, kind, flow, owner))?;
         self.arm_server(now, id);
         Some(id)
     }
@@ -103,7 +103,9 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     /// transaction (RFC 3261 §17.2.3), and acknowledges nothing.
     #[must_use]
     pub(crate) fn is_early(&self, id: ServerId) -> bool {
-        self.servers.get(id).is_some_and(Server::is_early)
+        self.servers
+            .get(id)
+            .is_some_and(ServerTransaction::is_early)
     }
 
     /// The user answers. `None` when nothing may be sent: a final response

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use hashbrown::{HashMap, HashTable};
 
 use super::branch::{BRANCH_LEN, Branches};
-use super::client::{Client, Name};
+use super::client::{ClientTransaction, ResponseMatch};
 use super::flow_waiters::{self, FlowWaiters};
-use super::key::{Keys, ServerKey};
-use super::server::Server;
+use super::key::{ServerKey, TransactionKeys};
+use super::server::ServerTransaction;
 use crate::guard::Ledger;
 use crate::id::{ClientId, Flow, ServerId, Slab, Slot};
 use crate::limits;
@@ -18,14 +18,14 @@ use crate::secret::{Mac, Seed};
 
 /// All server transactions, by id and by key.
 #[derive(Debug)]
-pub(super) struct Servers<O> {
-    slab: Slab<Server<O>>,
+pub(super) struct ServerTransactions<O> {
+    slab: Slab<ServerTransaction<O>>,
     by_key: HashTable<Slot>,
     /// Who makes us keep them.
     pub(super) ledger: Ledger,
 }
 
-impl<O: Copy> Servers<O> {
+impl<O: Copy> ServerTransactions<O> {
     pub(super) const fn new(hasher: ahash::RandomState) -> Self {
         Self {
             slab: Slab::new(limits::TRANSACTIONS_MAX),
@@ -45,15 +45,15 @@ impl<O: Copy> Servers<O> {
             .map(|&slot| ServerId(slot))
     }
 
-    pub(super) fn get(&self, id: ServerId) -> Option<&Server<O>> {
+    pub(super) fn get(&self, id: ServerId) -> Option<&ServerTransaction<O>> {
         self.slab.get(id.0)
     }
 
-    pub(super) fn get_mut(&mut self, id: ServerId) -> Option<&mut Server<O>> {
+    pub(super) fn get_mut(&mut self, id: ServerId) -> Option<&mut ServerTransaction<O>> {
         self.slab.get_mut(id.0)
     }
 
-    pub(super) fn insert(&mut self, server: Server<O>) -> Option<ServerId> {
+    pub(super) fn insert(&mut self, server: ServerTransaction<O>) -> Option<ServerId> {
         let key = server.key;
         let slot = self.slab.insert(server).ok()?;
         let slab = &self.slab;
@@ -82,7 +82,7 @@ impl<O: Copy> Servers<O> {
         }
     }
 
-    pub(super) fn remove(&mut self, id: ServerId) -> Option<Server<O>> {
+    pub(super) fn remove(&mut self, id: ServerId) -> Option<ServerTransaction<O>> {
         let mut server = self.slab.remove(id.0)?;
         self.ledger.refund(std::mem::take(&mut server.charge));
         if let Ok(entry) = self
@@ -97,8 +97,8 @@ impl<O: Copy> Servers<O> {
 
 /// All client transactions, by id, by branch and by the flow they wait on.
 #[derive(Debug)]
-pub(super) struct Clients<O> {
-    slab: Slab<Client<O>>,
+pub(super) struct ClientTransactions<O> {
+    slab: Slab<ClientTransaction<O>>,
     /// The transactions of CANCELs, which have no branch of their own, by
     /// that of the INVITE. They may outlive it.
     cancels: HashMap<Slot, ClientId, ahash::RandomState>,
@@ -108,8 +108,8 @@ pub(super) struct Clients<O> {
     steps: std::cell::Cell<usize>,
 }
 
-impl<O: Copy> Clients<O> {
-    pub(super) fn new(keys: &Keys, seed: Seed, shard: u8) -> Self {
+impl<O: Copy> ClientTransactions<O> {
+    pub(super) fn new(keys: &TransactionKeys, seed: Seed, shard: u8) -> Self {
         Self {
             slab: Slab::new(limits::TRANSACTIONS_MAX),
             cancels: HashMap::with_hasher(keys.table()),
@@ -124,12 +124,12 @@ impl<O: Copy> Clients<O> {
         self.slab.len()
     }
 
-    pub(super) fn get(&self, id: ClientId) -> Option<&Client<O>> {
+    pub(super) fn get(&self, id: ClientId) -> Option<&ClientTransaction<O>> {
         self.slab.get(id.0)
     }
 
     /// To change what is no event of the transaction itself.
-    pub(super) fn get_mut(&mut self, id: ClientId) -> Option<&mut Client<O>> {
+    pub(super) fn get_mut(&mut self, id: ClientId) -> Option<&mut ClientTransaction<O>> {
         self.slab.get_mut(id.0)
     }
 
@@ -137,7 +137,7 @@ impl<O: Copy> Clients<O> {
     pub(super) fn change<R>(
         &mut self,
         id: ClientId,
-        event: impl FnOnce(&mut Client<O>) -> R,
+        event: impl FnOnce(&mut ClientTransaction<O>) -> R,
     ) -> Option<R> {
         let client = self.slab.get_mut(id.0)?;
         let was = client.awaits();
@@ -158,7 +158,7 @@ impl<O: Copy> Clients<O> {
 
     /// Where its request went.
     pub(super) fn flow(&self, id: ClientId) -> Option<Flow> {
-        self.waiters.flow(self.get(id)?.ring.entry)
+        self.waiters.flow(self.get(id)?.queue.entry)
     }
 
     /// Requests that wait on a flow and have heard nothing.
@@ -173,14 +173,17 @@ impl<O: Copy> Clients<O> {
 
     /// This one has waited too long for its first response.
     pub(super) fn note_silence(&mut self, id: ClientId) {
-        if let Some(entry) = self.get(id).map(|client| client.ring.entry) {
+        if let Some(entry) = self.get(id).map(|client| client.queue.entry) {
             self.waiters.note_silence(entry);
         }
     }
 
     pub(super) fn reserve(&mut self, owner: O) -> Option<ClientId> {
         self.slab
-            .insert(Client::new(owner, Name::Own { method: 0 }))
+            .insert(ClientTransaction::new(
+                owner,
+                ResponseMatch::Own { method: 0 },
+            ))
             .ok()
             .map(ClientId)
     }
@@ -196,7 +199,10 @@ impl<O: Copy> Clients<O> {
         }
         let id = ClientId(
             self.slab
-                .insert(Client::new(owner, Name::Cancel { invite: invite.0 }))
+                .insert(ClientTransaction::new(
+                    owner,
+                    ResponseMatch::Cancel { invite: invite.0 },
+                ))
                 .ok()?,
         );
         self.cancels.insert(invite.0, id);
@@ -205,8 +211,8 @@ impl<O: Copy> Clients<O> {
 
     pub(super) fn branch(&self, id: ClientId) -> [u8; BRANCH_LEN] {
         let slot = match self.get(id).map(|client| client.name) {
-            Some(Name::Cancel { invite }) => invite,
-            Some(Name::Own { .. }) | None => id.0,
+            Some(ResponseMatch::Cancel { invite }) => invite,
+            Some(ResponseMatch::Own { .. }) | None => id.0,
         };
         self.branches.text(slot)
     }
@@ -225,16 +231,16 @@ impl<O: Copy> Clients<O> {
         let id = cancel.copied().unwrap_or(ClientId(slot));
         let client = self.get(id).filter(|client| client.has_left())?;
         match client.name {
-            Name::Own { method: own } => (own == method).then_some(id),
-            Name::Cancel { .. } => is_cancel.then_some(id),
+            ResponseMatch::Own { method: own } => (own == method).then_some(id),
+            ResponseMatch::Cancel { .. } => is_cancel.then_some(id),
         }
     }
 
-    pub(super) fn remove(&mut self, id: ClientId) -> Option<Client<O>> {
+    pub(super) fn remove(&mut self, id: ClientId) -> Option<ClientTransaction<O>> {
         self.slab.get(id.0)?;
         self.waiters.leave(&mut self.slab, id.0.index);
         let client = self.slab.remove(id.0)?;
-        if let Name::Cancel { invite } = client.name {
+        if let ResponseMatch::Cancel { invite } = client.name {
             self.cancels.remove(&invite);
         }
         Some(client)
@@ -246,7 +252,7 @@ impl<O: Copy> Clients<O> {
             #[cfg(test)]
             self.steps.set(self.steps.get() + 1);
         };
-        flow_waiters::ring(&self.slab, self.waiters.first(flow), step)
+        flow_waiters::queue(&self.slab, self.waiters.first(flow), step)
             .map(|(slot, client)| (ClientId(slot), client.owner))
     }
 

@@ -26,7 +26,7 @@ pub struct Wheel<T> {
     nodes: Vec<Node<T>>,
     /// First of the unused nodes, chained by `next`.
     free: u32,
-    /// First node of each slot's ring, level by level.
+    /// First node of each slot's list, level by level.
     heads: Vec<u32>,
     /// A bit for each slot that is not empty.
     filled: [[u64; SLOTS / 64]; LEVELS],
@@ -188,7 +188,7 @@ impl<T: Copy> Wheel<T> {
         }
     }
 
-    /// Puts a node at the end of its slot's ring.
+    /// Puts a node at the end of its slot's list.
     fn link(&mut self, index: u32) {
         let tick = self.nodes[index as usize].tick;
         let (level, slot) = self.level_and_slot(tick);
@@ -210,7 +210,7 @@ impl<T: Copy> Wheel<T> {
         (node.prev, node.next) = (prev, next);
     }
 
-    /// Takes a node out of its ring and frees it.
+    /// Takes a node out of its list and frees it.
     fn take(&mut self, index: u32) -> T {
         let node = &self.nodes[index as usize];
         let (prev, next, what) = (node.prev, node.next, node.what);

@@ -9,7 +9,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::grammar::class::Class;
+use crate::grammar::class::ByteClass;
 use crate::grammar::cursor::Cursor;
 use crate::span::Span;
 
@@ -134,7 +134,7 @@ pub(crate) fn ipv4_front(text: &[u8; IPV4_ROOM]) -> Option<(Ipv4Addr, usize)> {
 pub(super) fn is_host(text: &[u8]) -> bool {
     match text {
         [b'[', inside @ .., b']'] => ipv6(inside).is_some(),
-        _ => Class::HOST.holds_all(text.strip_suffix(b".").unwrap_or(text)),
+        _ => ByteClass::HOST.holds_all(text.strip_suffix(b".").unwrap_or(text)),
     }
 }
 

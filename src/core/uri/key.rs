@@ -29,7 +29,7 @@ use crate::limits::STICK_URI_MAX;
 
 /// The key of the URI last read, in buffers that are used again.
 #[derive(Debug, Default)]
-pub(crate) struct Key {
+pub(crate) struct UriKey {
     /// Host, user and set, one after another.
     text: Vec<u8>,
     /// Pieces on their way into order.
@@ -46,12 +46,12 @@ pub(crate) struct Key {
 struct Known {
     written: Vec<u8>,
     host: Vec<u8>,
-    /// The port's bits of `Key::scheme_port`.
+    /// The port's bits of `UriKey::scheme_port`.
     port: u32,
     set: Vec<u8>,
 }
 
-/// What of a URI is still to be read after `Key::read_without_set`.
+/// What of a URI is still to be read after `UriKey::read_without_set`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tail<'a> {
     /// The slot of an ending that was read before.
@@ -63,7 +63,7 @@ pub(crate) enum Tail<'a> {
     },
 }
 
-impl Key {
+impl UriKey {
     /// Makes the key of a URI without brackets. False when it has none; the
     /// other methods then mean nothing.
     #[must_use]
@@ -230,7 +230,7 @@ mod tests {
     use crate::limits::STICK_PARAMS_MAX;
 
     fn key(uri: &str) -> Option<(String, String, String, u32)> {
-        let mut key = Key::default();
+        let mut key = UriKey::default();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         key.read(uri.as_bytes()).then(|| {
             (
@@ -328,7 +328,7 @@ mod tests {
             ("sip:[::1]:5", true),
             ("sip:192.0.2.1.example", false),
         ] {
-            let mut key = Key::default();
+            let mut key = UriKey::default();
             assert_eq!(
                 (key.read(uri.as_bytes()), key.is_literal()),
                 (true, want),

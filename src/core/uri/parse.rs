@@ -13,7 +13,7 @@
 use super::host::host;
 use super::{Scheme, Uri};
 use crate::error::Malformed;
-use crate::grammar::class::Class;
+use crate::grammar::class::ByteClass;
 use crate::grammar::cursor::{Cursor, within};
 use crate::grammar::params;
 use crate::span::Span;
@@ -32,7 +32,7 @@ impl Uri {
         let whole = cursor.rest_span();
         let scheme = scheme(&mut cursor)?;
         if matches!(scheme, Scheme::Tel | Scheme::Other) {
-            let sound = !cursor.take(Class::URI).is_empty() && cursor.is_done();
+            let sound = !cursor.take(ByteClass::URI).is_empty() && cursor.is_done();
             return sound.then_some(Self::opaque(whole, scheme));
         }
         let cursor = cursor.ready();
@@ -142,7 +142,7 @@ impl Joints {
                 b':' if joints.at.is_none() => joints.colon = joints.colon.or(here),
                 b'?' => joints.question = joints.question.or(here),
                 b'>' => break,
-                _ if !Class::URI.holds(mark) => return None,
+                _ if !ByteClass::URI.holds(mark) => return None,
                 _ => {}
             }
             cursor.pass();

@@ -12,7 +12,7 @@ use super::own_params::FLOW_PARAM;
 use super::parts::{Ending, Front, pairs};
 
 /// What of it decides; all of it as written.
-pub(crate) struct Way<'a> {
+pub(crate) struct RoutingParts<'a> {
     /// With the password; empty when there is none.
     pub(crate) user: &'a [u8],
     /// With its port.
@@ -25,7 +25,7 @@ pub(crate) struct Way<'a> {
     pub(crate) flow: &'a [u8],
 }
 
-impl<'a> Way<'a> {
+impl<'a> RoutingParts<'a> {
     /// Told from the text by its marks: the URI was parsed before, or will be
     /// when somebody goes there.
     pub(crate) fn of(uri: &'a [u8]) -> Self {

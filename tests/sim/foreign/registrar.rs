@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use steadfast::digest::{self, Algorithm, Answered, Qop};
+use steadfast::digest::{self, Algorithm, DigestInput, Qop};
 use steadfast::time::{Duration, Instant};
 
 use super::DOMAIN;
@@ -152,7 +152,7 @@ impl Registrar {
                 nc: field("nc")?.as_bytes(),
                 cnonce: field("cnonce")?.as_bytes(),
             };
-            let answered = Answered {
+            let answered = DigestInput {
                 nonce: nonce.as_bytes(),
                 qop,
                 method: text.method().as_bytes(),

@@ -3,7 +3,9 @@
 
 use steadfast::id::Transport;
 use steadfast::limits;
-use steadfast::locate::{LookupId, Query, QueryType, Question, Record, Records, Set, Step, walk};
+use steadfast::locate::{
+    LookupId, Query, QueryType, Question, Record, Records, Set, WalkStep, walk,
+};
 use steadfast::time::Duration;
 
 use super::{Event, World};
@@ -55,7 +57,7 @@ impl World {
     fn records(&self, question: &Question, set: impl Fn(&Query) -> Set) -> Records {
         let mut records = Records::default();
         for _ in 0..limits::DNS_QUERIES_MAX.1 {
-            let Step::Missing(queries) = walk(question, &records) else {
+            let WalkStep::Missing(queries) = walk(question, &records) else {
                 break;
             };
             for query in queries {

@@ -1,6 +1,6 @@
 //! What the edges and homes of the storm make of a message.
 
-use steadfast_core::admission::Class;
+use steadfast_core::admission::RequestClass;
 use steadfast_core::limits;
 
 use super::phones::Waits;
@@ -77,7 +77,7 @@ impl World<'_> {
     fn on_connect(&mut self, index: usize, message: Message) -> i64 {
         let edge = &mut self.edges[index];
         let has_room = edge.greeting < limits::HANDSHAKES_MAX;
-        let has_time = self.pacing != Pacing::All || edge.admits(self.now, Class::New);
+        let has_time = self.pacing != Pacing::All || edge.admits(self.now, RequestClass::New);
         if has_room && has_time {
             edge.greeting += 1;
             let due = self.now + self.options.rtt;
@@ -135,10 +135,10 @@ impl World<'_> {
 
     fn at_home(&mut self, index: usize, message: Message) -> i64 {
         let class = match message.kind {
-            Kind::Connect | Kind::ClientHello | Kind::Asking => Class::New,
-            Kind::Proven => Class::Renewal,
-            Kind::Call => Class::Call,
-            Kind::End => Class::Standing,
+            Kind::Connect | Kind::ClientHello | Kind::Asking => RequestClass::New,
+            Kind::Proven => RequestClass::Renewal,
+            Kind::Call => RequestClass::Call,
+            Kind::End => RequestClass::Standing,
         };
         if !self.homes[index].admits(self.now, class) {
             // The edge makes a 500 with a short Retry-After of it (P-24).
@@ -156,12 +156,12 @@ impl World<'_> {
         self.price(message)
     }
 
-    fn class_at_edge(&self, message: Message) -> Class {
+    fn class_at_edge(&self, message: Message) -> RequestClass {
         match message.kind {
-            Kind::Asking | Kind::Proven if self.flow(message.whose).is_up => Class::Renewal,
-            Kind::Connect | Kind::ClientHello | Kind::Asking | Kind::Proven => Class::New,
-            Kind::Call => Class::Call,
-            Kind::End => Class::Standing,
+            Kind::Asking | Kind::Proven if self.flow(message.whose).is_up => RequestClass::Renewal,
+            Kind::Connect | Kind::ClientHello | Kind::Asking | Kind::Proven => RequestClass::New,
+            Kind::Call => RequestClass::Call,
+            Kind::End => RequestClass::Standing,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use steadfast_core::admission::{Admission, Class};
+use steadfast_core::admission::{Admission, RequestClass};
 use steadfast_core::limits;
 use steadfast_core::time::{Duration, Instant};
 
@@ -157,7 +157,7 @@ impl Server {
     }
 
     /// Whether it takes a request of that class in.
-    pub(super) fn admits(&mut self, now_ms: u32, class: Class) -> bool {
+    pub(super) fn admits(&mut self, now_ms: u32, class: RequestClass) -> bool {
         let admission = self.admission.as_mut();
         admission.is_none_or(|admission| admission.admits(at(now_ms), class))
     }

@@ -17,8 +17,8 @@ use crate::time::Instant;
 
 /// Records by index, by user and by flow.
 #[derive(Debug)]
-pub(super) struct Table {
-    records: Vec<Option<Record>>,
+pub(super) struct KeptBindings {
+    records: Vec<Option<KeptBinding>>,
     free: Vec<u32>,
     users: HashTable<u32>,
     flows: HashTable<u32>,
@@ -31,7 +31,7 @@ pub(super) struct Table {
 
 /// A flow binding as it is kept.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct KeptBinding {
     /// The address of record, `user@realm`, and the instance behind it.
     text: Box<[u8]>,
     pub(super) flow: Flow,
@@ -46,7 +46,7 @@ pub(super) struct Record {
     bits: u8,
 }
 
-/// Bits of `Record::bits` beside those of `Follows`: the edge keeps the flow open; the
+/// Bits of `KeptBinding::bits` beside those of `Follows`: the edge keeps the flow open; the
 /// binding is of an earlier run.
 const KEPT_OPEN: u8 = 2;
 const RESTORED: u8 = 8;
@@ -73,7 +73,7 @@ const UNLINKED: Links = Links {
     older: NONE,
 };
 
-impl Table {
+impl KeptBindings {
     pub(super) const fn new(seeds: [u64; 4]) -> Self {
         let [a, b, c, d] = seeds;
         Self {
@@ -104,12 +104,15 @@ impl Table {
         u32::try_from(self.records.len()).unwrap_or(NONE)
     }
 
-    pub(super) fn get(&self, index: u32) -> Option<&Record> {
+    pub(super) fn get(&self, index: u32) -> Option<&KeptBinding> {
         self.records.get(index as usize)?.as_ref()
     }
 
     /// The records of a user of a realm, the newest first.
-    pub(super) fn of_user(&self, user: User<'_>) -> impl Iterator<Item = (u32, &Record)> + use<'_> {
+    pub(super) fn of_user(
+        &self,
+        user: User<'_>,
+    ) -> impl Iterator<Item = (u32, &KeptBinding)> + use<'_> {
         let hash = self.hasher.hash_one(user);
         let head = self.users.find(hash, |&head| {
             self.get(head).is_some_and(|record| record.user() == user)
@@ -118,7 +121,10 @@ impl Table {
     }
 
     /// The records on a flow, the newest first.
-    pub(super) fn on_flow(&self, flow: Flow) -> impl Iterator<Item = (u32, &Record)> + use<'_> {
+    pub(super) fn on_flow(
+        &self,
+        flow: Flow,
+    ) -> impl Iterator<Item = (u32, &KeptBinding)> + use<'_> {
         self.chain(Axis::Flow, self.newest_on_flow(flow))
     }
 
@@ -132,7 +138,7 @@ impl Table {
     }
 
     /// Puts the record at the head of its chains and returns its index.
-    pub(super) fn insert(&mut self, record: Record) -> u32 {
+    pub(super) fn insert(&mut self, record: KeptBinding) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| self.slots());
         if index as usize == self.records.len() {
             self.records.push(None);
@@ -145,7 +151,7 @@ impl Table {
         index
     }
 
-    pub(super) fn remove(&mut self, index: u32) -> Option<Record> {
+    pub(super) fn remove(&mut self, index: u32) -> Option<KeptBinding> {
         self.get(index)?;
         self.unlink(Axis::User, index);
         self.unlink(Axis::Flow, index);
@@ -160,7 +166,7 @@ impl Table {
         &self,
         axis: Axis,
         head: Option<u32>,
-    ) -> impl Iterator<Item = (u32, &Record)> + use<'_> {
+    ) -> impl Iterator<Item = (u32, &KeptBinding)> + use<'_> {
         let entry = |index: u32| self.get(index).map(|record| (index, record));
         std::iter::successors(head.and_then(entry), move |(_, record)| {
             entry(record.links(axis).older)
@@ -238,7 +244,7 @@ impl Table {
     }
 }
 
-impl Record {
+impl KeptBinding {
     /// `None` when a field is longer than a token can name.
     pub(super) fn new(binding: &FlowBinding<'_>) -> Option<Self> {
         let Subscriber {
@@ -363,6 +369,6 @@ const _: () = assert!(
     "the flags are apart"
 );
 const _: () = assert!(
-    size_of::<Option<Record>>() <= 88,
+    size_of::<Option<KeptBinding>>() <= 88,
     "a record grew: mind the memory of a million phones"
 );

@@ -34,7 +34,7 @@ const PACKED: u8 = b't';
 const SPELLED_OUT: u8 = b's';
 
 /// The live keys of a cluster.
-pub(super) struct Ring {
+pub(super) struct KeyRing {
     mint: Box<Key>,
     older: Vec<Key>,
 }
@@ -59,7 +59,7 @@ pub(super) enum Form {
     SpelledOut,
 }
 
-impl Ring {
+impl KeyRing {
     /// The ring of these keys; `None` when there are none.
     pub(super) fn new(keys: &[[u8; 64]]) -> Option<Self> {
         let (mint, older) = keys.split_first()?;
@@ -174,7 +174,7 @@ impl Use {
 mod tests {
     use super::*;
 
-    fn seal(ring: &Ring, plain: &[u8]) -> Vec<u8> {
+    fn seal(ring: &KeyRing, plain: &[u8]) -> Vec<u8> {
         let mut out = b"sip:".to_vec();
         out.extend_from_slice(plain);
         ring.seal_tail(&mut out, 4);
@@ -182,7 +182,7 @@ mod tests {
         out.split_off(4)
     }
 
-    fn open(ring: &Ring, text: &[u8]) -> Result<Vec<u8>, BadToken> {
+    fn open(ring: &KeyRing, text: &[u8]) -> Result<Vec<u8>, BadToken> {
         let mut room = [0; spelling::BYTES_MAX];
         ring.open(text, &mut room).map(|(form, plain)| {
             assert_eq!(form, Form::Packed);
@@ -199,11 +199,11 @@ mod tests {
         };
         let id = |n| Key::new(&numbered(n)).packed.id;
         let colliding = (1..).find(|&n| id(n) == id(0)).unwrap();
-        let both = Ring::new(&[numbered(0), numbered(colliding)]).unwrap();
-        let text = seal(&Ring::new(&[numbered(colliding)]).unwrap(), b"joe");
+        let both = KeyRing::new(&[numbered(0), numbered(colliding)]).unwrap();
+        let text = seal(&KeyRing::new(&[numbered(colliding)]).unwrap(), b"joe");
         assert_eq!(open(&both, &text), Ok(b"joe".to_vec()));
         assert_eq!(
-            open(&Ring::new(&[numbered(0)]).unwrap(), &text),
+            open(&KeyRing::new(&[numbered(0)]).unwrap(), &text),
             Err(BadToken::Forged)
         );
     }
@@ -213,7 +213,7 @@ mod tests {
     /// AES-256-CMAC and AES-256 of OpenSSL, base64url and base32hex.
     #[test]
     fn the_sealed_forms_do_not_change() {
-        let ring = Ring::new(&[[7; 64]]).unwrap();
+        let ring = KeyRing::new(&[[7; 64]]).unwrap();
         assert_eq!(seal(&ring, b"joe"), b"tKuwT-bRoiULcAcPxq3dujQ");
         let before = b"s1195c2nprpr8b77jv3l5c0305qjcge9a0";
         let mut room = [0; spelling::BYTES_MAX];
@@ -224,12 +224,12 @@ mod tests {
 
     #[test]
     fn a_ring_without_keys_is_none() {
-        assert!(Ring::new(&[]).is_none());
+        assert!(KeyRing::new(&[]).is_none());
     }
 
     #[test]
     fn text_too_short_for_a_tag_is_malformed() {
-        let ring = Ring::new(&[[7; 64]]).unwrap();
+        let ring = KeyRing::new(&[[7; 64]]).unwrap();
         let text = seal(&ring, b"");
         assert_eq!(open(&ring, &text), Ok(Vec::new()));
         for end in 0..text.len() {

@@ -5,7 +5,7 @@ use super::*;
 const MD5: &str = "3d78807defe7de2157e2b0b6573a855f";
 const SHA256: &str = "7987c64c30e25f1b74be53f966b49b90f2808aa92faf9a00262392d7b4794232";
 
-fn hex(subscriber: &Subscriber, algorithm: Algorithm) -> Option<String> {
+fn hex(subscriber: &SubscriberEntry, algorithm: Algorithm) -> Option<String> {
     subscriber
         .ha1(algorithm)
         .map(|h| String::from_utf8(h.as_bytes().to_vec()).unwrap())
@@ -53,7 +53,7 @@ fn hashes_are_taken_as_given() {
 fn a_subscriber_is_found_by_user_and_realm_alone() {
     let list = Subscribers::parse("joe a password=1\njoe b password=2\nJoe a password=3").unwrap();
     assert_eq!(list.len(), 3);
-    let names = |s: &Subscriber| (s.user().to_vec(), s.realm().to_vec());
+    let names = |s: &SubscriberEntry| (s.user().to_vec(), s.realm().to_vec());
     assert_eq!(
         list.find(b"joe", b"b").map(names),
         Some((b"joe".to_vec(), b"b".to_vec()))

@@ -65,7 +65,7 @@ fn one_question_for_all_who_ask_the_same() {
     let (mut due, records) = (Vec::new(), answer("home.example.com", found(10)));
     assert_eq!(
         locator.answer(AT, first, &records, &mut due),
-        Answered::Known
+        LookupOutcome::Known
     );
     assert_eq!(due, waiters);
     assert!(matches!(
@@ -138,7 +138,10 @@ fn a_failing_dns_is_left_alone_and_its_last_answer_serves_on() {
     assert!(locator.find(AT, id).1.is_some());
     let failed = answer("a.example.com", Set::Failed);
     let mut due = Vec::new();
-    assert_eq!(locator.answer(AT, id, &failed, &mut due), Answered::Failed);
+    assert_eq!(
+        locator.answer(AT, id, &failed, &mut due),
+        LookupOutcome::Failed
+    );
     assert_eq!(locator.find(seconds(1), id), (Find::Failed, None));
     assert!(matches!(
         locator.find(seconds(2), id),
@@ -158,7 +161,7 @@ fn a_failing_dns_is_left_alone_and_its_last_answer_serves_on() {
     assert_eq!(locator.stale(seconds(13), id).len(), 1);
     assert_eq!(
         locator.answer(seconds(13), id, &failed, &mut due),
-        Answered::Failed
+        LookupOutcome::Failed
     );
     assert!(matches!(
         locator.find(seconds(14), id),
@@ -187,7 +190,7 @@ fn wrong_and_lost_answers_end_in_another_question() {
     let other = answer("b.example.com", found(10));
     assert_eq!(
         locator.answer(seconds(8), id, &other, &mut Vec::new()),
-        Answered::Failed
+        LookupOutcome::Failed
     );
     assert_eq!(locator.find(seconds(9), id), (Find::Failed, None));
 }
@@ -207,5 +210,5 @@ fn at_its_bounds_old_names_go_and_questions_wait() {
     let late = name(&mut locator, &text(limits::DNS_NAMES_MAX));
     assert_eq!(locator.find(seconds(2), late), (Find::Failed, None));
     let unwanted = locator.answer(AT, first, &Records::default(), &mut Vec::new());
-    assert_eq!(unwanted, Answered::Unwanted);
+    assert_eq!(unwanted, LookupOutcome::Unwanted);
 }

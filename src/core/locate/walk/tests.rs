@@ -47,8 +47,8 @@ impl Zone {
         let (mut records, mut names) = (Records::default(), Vec::new());
         for _ in 0..limits::DNS_QUERIES_MAX.1 {
             match walk(question, &records) {
-                Step::Done(found) => return (found, names),
-                Step::Missing(queries) => {
+                WalkStep::Done(found) => return (found, names),
+                WalkStep::Missing(queries) => {
                     for query in queries {
                         names.push(format!("{:?} {}", query.kind, query.name));
                         let set = self.ask(&query);

@@ -8,7 +8,7 @@ use crate::trust::Ingress;
 
 /// A flow binding that a shard of an edge has: the phone and its reg-id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldBinding {
     /// As in `edge::Subscriber`.
     pub user: Box<[u8]>,
     /// As in `edge::Subscriber`.
@@ -43,7 +43,7 @@ pub enum Handoff {
     },
     /// A request over a UDP flow that the receiver holds since an earlier run, to be handled as if
     /// the receiver had got it from the socket.
-    Stray {
+    RestoredFlow {
         /// The flow.
         flow: Flow,
         /// All of it.
@@ -87,10 +87,10 @@ pub enum Handoff {
         /// When its flow binding ends.
         until: Instant,
         /// The binding, where it is new at the sender.
-        came: Option<Held>,
+        came: Option<HeldBinding>,
     },
     /// This binding is at another shard now, to a flow of that shard.
-    Moved(Held),
+    Moved(HeldBinding),
     /// A phone has refreshed a dialog over this flow, which requests of the dialog take from
     /// now on.
     Refreshed {

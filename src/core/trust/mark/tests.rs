@@ -71,7 +71,7 @@ fn turn(turned: Turned<'_>, lines: &str) -> (Vec<u8>, String) {
     let (bytes, message) = message("SIP/2.0 200 OK", "id", ("alice", "bob"), lines);
     let (mut edits, mut out) = (Edits::default(), Vec::new());
     let says = |value: &[u8]| {
-        let host = uri_in(value).map(|uri| Way::of(uri).host);
+        let host = uri_in(value).map(|uri| RoutingParts::of(uri).host);
         matches!(host, Some(b"us.example" | b"192.0.2.7"))
     };
     assert!(key().turn(&turned, &bytes, &message, &mut edits, says, |_| false));

@@ -3,13 +3,13 @@
 
 use aes::Aes128Enc;
 
-use crate::secret::cmac::{BLOCK, Cmac, State};
+use crate::secret::cmac::{BLOCK, Cmac, CmacState};
 
 /// The input of a MAC, gathered in one buffer.
 pub(super) struct Text<'a> {
     key: &'a Cmac<Aes128Enc>,
     /// The MAC of what came before the buffer.
-    state: State,
+    state: CmacState,
     bytes: [u8; TEXT_MAX],
     len: usize,
 }
@@ -22,7 +22,7 @@ impl<'a> Text<'a> {
     pub(super) fn of(key: &'a Cmac<Aes128Enc>) -> Self {
         Self {
             key,
-            state: State::default(),
+            state: CmacState::default(),
             bytes: [0; TEXT_MAX],
             len: 0,
         }

@@ -2,13 +2,13 @@
 
 use crate::limits;
 use crate::uri::naive::{self, Chance, EQUAL, UNEQUAL};
-use crate::uri::{Key, equal, sets_equal};
+use crate::uri::{UriKey, equal, sets_equal};
 
 /// A key's parts.
 type Filed = (Vec<u8>, Vec<u8>, Vec<u8>, u32);
 
 fn filed(uri: &str) -> Option<Filed> {
-    let mut key = Key::default();
+    let mut key = UriKey::default();
     key.read(uri.as_bytes()).then(|| {
         let [host, user, set] = [key.host(), key.user(), key.set()].map(<[u8]>::to_vec);
         (host, user, set, key.scheme_port())

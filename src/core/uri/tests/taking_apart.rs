@@ -3,7 +3,7 @@
 use crate::span::Span;
 use crate::uri::own_params::FLOW_PARAM;
 use crate::uri::parts::{Ending, Front};
-use crate::uri::{Scheme, Uri, Way};
+use crate::uri::{RoutingParts, Scheme, Uri};
 
 fn read(text: &str) -> Option<Uri> {
     Uri::of(text.as_bytes()).ok()
@@ -113,7 +113,7 @@ fn a_way_is_read_as_the_router_reads_it() {
             let value = uri.param(bytes, name).flatten();
             value.map_or(&b""[..], |value| value.of(bytes))
         };
-        let way = Way::of(bytes);
+        let way = RoutingParts::of(bytes);
         assert_eq!(
             [way.maddr, way.transport, way.flow],
             [read("maddr"), read("transport"), read(FLOW_PARAM)],

@@ -1,6 +1,6 @@
 //! The CANCELs that we send (RFC 3261 §9.1), and why (RFC 3326).
 
-use super::branch::State;
+use super::branch::BranchState;
 use super::{Net, Owner, Proxy, Turn};
 use crate::edit::derive::{self, Derived};
 use crate::id::{ClientId, Slot};
@@ -31,32 +31,34 @@ impl Proxy {
                 break;
             };
             match branch.state {
-                State::Waiting => branch.state = State::Skipped,
+                BranchState::Waiting => branch.state = BranchState::Skipped,
                 // Nothing was sent, so there is nothing to cancel.
-                State::Locating => {
-                    branch.state = State::Skipped;
+                BranchState::Locating => {
+                    branch.state = BranchState::Skipped;
                     if let Some(timer) = branch.timer.take() {
                         turn.net.txns.cancel_timer(timer);
                     }
                 }
                 // A CANCEL may leave only after a provisional: one that overtook its
                 // INVITE would match nothing there (§9.1, P-33).
-                State::Trying { .. } if invite => branch.state = State::Trying { cancel: true },
-                State::Proceeding { cancelled: false } if invite => {
+                BranchState::Trying { .. } if invite => {
+                    branch.state = BranchState::Trying { cancel: true }
+                }
+                BranchState::Proceeding { cancelled: false } if invite => {
                     // Without room for a transaction none is sent, and Timer C ends the branch.
                     self.send_cancel(turn, slot, index);
                 }
                 // It was given up for silence, and rings all the same: without a CANCEL it would
                 // until somebody answers a call that is over. With 487 it had its CANCEL.
-                State::Done(status) if invite && status != 487 => {
+                BranchState::Done(status) if invite && status != 487 => {
                     if branch.client.is_some_and(|client| rings(turn.net, client)) {
                         self.send_cancel(turn, slot, index);
                     }
                 }
-                State::Trying { .. }
-                | State::Proceeding { .. }
-                | State::Done(_)
-                | State::Skipped => {}
+                BranchState::Trying { .. }
+                | BranchState::Proceeding { .. }
+                | BranchState::Done(_)
+                | BranchState::Skipped => {}
             }
         }
     }
@@ -87,7 +89,7 @@ impl Proxy {
         let Some(branch) = context.branches.get_mut(index) else {
             return false;
         };
-        branch.state = State::Proceeding { cancelled: true };
+        branch.state = BranchState::Proceeding { cancelled: true };
         branch.rang_out = rang_out;
         let grace = if rang_out {
             limits::RANG_OUT_GRACE

@@ -1,5 +1,5 @@
 //! The changes to flow bindings over UDP, for the table on disk that outlives the process.
-//! Nothing is noted before `begin`.
+//! None is kept before `begin`.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use crate::id::Flow;
 
 /// One change.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::edge) enum Note {
+pub(in crate::edge) enum TableChange {
     /// The binding at this index is new, or was renewed.
     Bound(u32),
     /// This binding has ended, or leads over a connection now.
@@ -28,12 +28,12 @@ pub(in crate::edge) struct Gone {
 
 /// The changes that nobody has taken yet.
 #[derive(Debug)]
-pub(super) struct Notes {
-    waiting: VecDeque<Note>,
+pub(super) struct TableChanges {
+    waiting: VecDeque<TableChange>,
     is_on: bool,
 }
 
-impl Notes {
+impl TableChanges {
     pub(super) const fn new() -> Self {
         Self {
             waiting: VecDeque::new(),
@@ -45,7 +45,7 @@ impl Notes {
         self.is_on = true;
     }
 
-    pub(super) fn next(&mut self) -> Option<Note> {
+    pub(super) fn next(&mut self) -> Option<TableChange> {
         self.waiting.pop_front()
     }
 
@@ -59,14 +59,14 @@ impl Notes {
     /// A binding was added at an index.
     pub(super) fn bound(&mut self, index: u32, is: &FlowBinding<'_>) {
         if self.is_on && matches!(is.flow, Flow::Udp { .. }) {
-            self.waiting.push_back(Note::Bound(index));
+            self.waiting.push_back(TableChange::Bound(index));
         }
     }
 
     /// A binding was removed.
     pub(super) fn gone(&mut self, was: &FlowBinding<'_>) {
         if self.is_on && matches!(was.flow, Flow::Udp { .. }) {
-            self.waiting.push_back(Note::Gone(Gone {
+            self.waiting.push_back(TableChange::Gone(Gone {
                 text: [was.aor, was.subscriber.instance].concat().into(),
                 user_len: was.subscriber.user.len(),
                 realm_len: was.subscriber.realm.len(),

@@ -1,4 +1,4 @@
-//! A CANCEL comes (RFC 3261 §9.2, §16.10). Those that we send stand in `cancelling`.
+//! A CANCEL comes (RFC 3261 §9.2, §16.10). Those that we send stand in `cancel_sent`.
 
 use super::contexts::Contexts;
 use super::handover::hand_request;
@@ -16,7 +16,7 @@ impl Proxy {
         if let Some(server) = turn.net.txns.find_server(key) {
             turn.net.counters.retransmissions_in += 1;
             let again = turn.net.txns.request_again(server);
-            turn.answer_send(again);
+            turn.send_kept_answer(again);
             return Fate::Absorbed;
         }
         let invite = request.server_key(turn.net.txns.keys(), Some(b"INVITE"));
@@ -39,7 +39,7 @@ impl Proxy {
             return Fate::Answered;
         };
         let (status, reason) = (200, "OK");
-        let bytes = turn.net.answer(request, status, reason, b"");
+        let bytes = turn.net.build_answer(request, status, reason, b"");
         turn.net.counters.answers += 1;
         turn.count_answer(request, status);
         match turn.net.txns.open_server(
@@ -53,9 +53,9 @@ impl Proxy {
                 let source = request.ingress.source.ip();
                 turn.net.txns.charge_server(server, source, 0);
                 let send = turn.net.txns.respond(turn.now, server, status, bytes);
-                turn.answer_send(send);
+                turn.send_kept_answer(send);
             }
-            None => turn.answer(request.reply_flow(), bytes),
+            None => turn.send_answer(request.reply_flow(), bytes),
         }
         if let Some(Owner::Proxy { context, .. }) = owner
             && self
