@@ -52,6 +52,17 @@ pub(super) enum Direction {
     In,
 }
 
+/// By what Record-Route values name a phone. In the first two: how it resolves a route, and the
+/// name it has in the value of its own side.
+enum NamedBy {
+    /// By the token of its binding.
+    Binding(Follows, Option<PhoneName>),
+    /// By the token in the Route of the request, with a flow token beside it.
+    Request(Follows, Option<PhoneName>),
+    /// By a flow token.
+    Flow,
+}
+
 /// One Record-Route value.
 enum Value<'a> {
     /// The token URI under the name that the homes resolve, with the dialog parameter; the
@@ -86,48 +97,29 @@ impl Edge {
         let (phone, home) = Side::both(pass.net, flow, home);
         // Taken out of the plan, which is borrowed while the text is written.
         let mut text = std::mem::take(&mut pass.plan.text);
-        text.clear();
-        let bound = self.write_token_of_binding(pass, flow, token, direction, &mut text);
-        if bound.is_none() && direction == Direction::Out && is_in_dialog_from_outside(pass.request)
-        {
-            // A mark lets a request of a dialog pass from any address, and over UDP that may be
-            // forged: a value with the flow of it would lead the dialog to somebody else. The
-            // dialog keeps the value that its INVITE got.
+        let Some((named, end)) = self.write_user_parts(pass, flow, token, direction, &mut text)
+        else {
             pass.plan.text = text;
             return;
-        }
-        let requested = match bound {
-            Some(_) => None,
-            None => self.write_token_of_request(pass, token, &mut text),
         };
-        let end = text.len();
-        // The flow token stands behind the token, if there is one, in the same buffer.
-        if bound.is_none() {
-            let shard = pass.net.shard_set.own;
-            flow_token::write(&self.flow_key, &flow, shard, self.boot, &mut text);
-        }
         let (name, bare) = text.split_at(end);
-        let (token, own, is_single) = match (&bound, &requested) {
+        let (token, own, is_single) = match &named {
             // A phone that keeps to its flows finds them by the cluster's name.
-            (Some((Follows::Flow, _)), _) if self.settings.core_name.is_some() => {
+            NamedBy::Binding(Follows::Flow, _) if self.settings.core_name.is_some() => {
                 (Value::HomeToken(name, None), Value::PhoneToken(name), false)
             }
-            (Some((follows, user)), _) => Value::pair(
-                Value::HomeToken(name, None),
-                phone,
-                *follows,
-                user_part(user),
-            ),
-            (None, Some((follows, user))) => Value::pair(
-                Value::HomeToken(name, Some(bare)),
-                phone,
-                *follows,
-                user_part(user),
-            ),
-            (None, None) if direction == Direction::Out && self.came_by_name(bytes, message) => {
+            NamedBy::Binding(follows, user) => {
+                let token = Value::HomeToken(name, None);
+                Value::pair(token, phone, *follows, user_part(user))
+            }
+            NamedBy::Request(follows, user) => {
+                let token = Value::HomeToken(name, Some(bare));
+                Value::pair(token, phone, *follows, user_part(user))
+            }
+            NamedBy::Flow if direction == Direction::Out && self.came_by_name(bytes, message) => {
                 Value::pair(Value::Address(bare, home), phone, Follows::Name, bare)
             }
-            (None, None) => (
+            NamedBy::Flow => (
                 Value::Address(bare, home),
                 Value::Address(bare, phone),
                 home == phone,
@@ -141,6 +133,43 @@ impl Edge {
         let back = Some(back).filter(|_| !is_single);
         self.write_values(pass, direction, &onward, back.as_ref());
         pass.plan.text = text;
+    }
+
+    /// Writes the user parts of the values into one buffer: the token of the phone, if there is
+    /// one, and where nobody is registered over the flow a flow token behind it. Returns by what
+    /// they name the phone, and where the token ends. `None`: nothing is to be written.
+    fn write_user_parts(
+        &self,
+        pass: &Pass<'_, '_>,
+        flow: Flow,
+        token: &Token,
+        direction: Direction,
+        text: &mut Vec<u8>,
+    ) -> Option<(NamedBy, usize)> {
+        text.clear();
+        let bound = self.write_token_of_binding(pass, flow, token, direction, text);
+        if let Some((follows, user)) = bound {
+            return Some((NamedBy::Binding(follows, user), text.len()));
+        }
+        if direction == Direction::Out && is_in_dialog_from_outside(pass.request) {
+            // A mark lets a request of a dialog pass from any address, and over UDP that may be
+            // forged: a value with the flow of it would lead the dialog to somebody else. The
+            // dialog keeps the value that its INVITE got.
+            return None;
+        }
+        let requested = self.write_token_of_request(pass, token, text);
+        let end = text.len();
+        flow_token::write(
+            &self.flow_key,
+            &flow,
+            pass.net.shard_set.own,
+            self.boot,
+            text,
+        );
+        let named = requested.map_or(NamedBy::Flow, |(follows, user)| {
+            NamedBy::Request(follows, user)
+        });
+        Some((named, end))
     }
 
     /// Writes `onward`, the value for the side that the request goes to, and keeps `back`, the one

@@ -132,16 +132,7 @@ impl Edge {
         } = &mut *pass.plan;
         let bytes = request.bytes;
         let first_hop = request.is_first_hop() && !request.ingress.principal.is_cluster_node();
-        // R-2 (RFC 3327 §5.2)
-        let unsaid = first_hop && !phone.path;
-        if unsaid && self.settings.path == PathPolicy::Require {
-            lines.extend_from_slice(b"Require: path\r\n");
-            return Err(Reply::stateless(421, "The Phone Must Support Path"));
-        }
-        let vouched = unsaid && self.settings.path == PathPolicy::Vouch;
-        if vouched {
-            lines.extend_from_slice(b"Supported: path\r\n");
-        }
+        let vouched = self.vouch_for_path(first_hop && !phone.path, lines)?;
         let registering = SubscriberText::write(bytes, request.message, phone, text);
         let subscriber = registering.subscriber(text);
         // D-E2: a refresh keeps the edges of the token in its Route, so that the Path stays the
@@ -170,23 +161,8 @@ impl Edge {
         if !fits {
             return Err(Reply::stateless(403, "User Or Instance Too Long"));
         }
-        // C-16
         let secure = is_sips(request.message.request_uri().of(bytes));
-        for part in [
-            if secure {
-                &b"Path: <sips:"[..]
-            } else {
-                b"Path: <sip:"
-            },
-            &path[..],
-            b"@",
-            self.settings.home_side(),
-            b";lr",
-        ] {
-            lines.extend_from_slice(part);
-        }
-        // O-1: `ob` only where the phone itself is at the other end of the flow.
-        lines.extend_from_slice(if first_hop { b";ob>\r\n" } else { b">\r\n" });
+        self.write_path(&path, secure, first_hop, lines);
         *note = Note::Register {
             token: path,
             initial: !refresh,
@@ -195,6 +171,39 @@ impl Edge {
             by_name: by_name(bytes, request.message),
         };
         Ok(())
+    }
+
+    /// R-2 (RFC 3327 §5.2): whether the edge says to the home that a phone supports Path, of which
+    /// the phone has said nothing where `unsaid`.
+    fn vouch_for_path(&self, unsaid: bool, lines: &mut Vec<u8>) -> Result<bool, Reply> {
+        if unsaid && self.settings.path == PathPolicy::Require {
+            lines.extend_from_slice(b"Require: path\r\n");
+            return Err(Reply::stateless(421, "The Phone Must Support Path"));
+        }
+        let vouched = unsaid && self.settings.path == PathPolicy::Vouch;
+        if vouched {
+            lines.extend_from_slice(b"Supported: path\r\n");
+        }
+        Ok(vouched)
+    }
+
+    /// Writes the Path line with a token: `sips` where the request is (C-16), and `ob` only where
+    /// the phone itself is at the other end of the flow (O-1).
+    fn write_path(&self, token: &[u8], secure: bool, first_hop: bool, lines: &mut Vec<u8>) {
+        for part in [
+            if secure {
+                &b"Path: <sips:"[..]
+            } else {
+                b"Path: <sip:"
+            },
+            token,
+            b"@",
+            self.settings.home_side(),
+            b";lr",
+        ] {
+            lines.extend_from_slice(part);
+        }
+        lines.extend_from_slice(if first_hop { b";ob>\r\n" } else { b">\r\n" });
     }
 
     /// D-E5, D-E7: the edges for a subscriber. The order of the set is one everywhere for a phone

@@ -115,7 +115,7 @@ impl Home {
             .map_or(Err(AuthFailure::Missing), |credentials| {
                 self.check(&pass.step(), request, source, credentials)
             });
-        let step = pass.step();
+        let step = &mut pass.step();
         match checked {
             Ok(proven) => {
                 if super::aor::is_user(user.of(bytes), proven.of(bytes)) {
@@ -130,19 +130,8 @@ impl Home {
                 Err(Reply::stateless(403, "Not Your Address Of Record"))
             }
             Err(failure) => {
-                match failure {
-                    AuthFailure::Missing | AuthFailure::Stale => {}
-                    AuthFailure::Wrong => {
-                        step.net.counters.failed_digests += 1;
-                        let user = credentials.map(|credentials| credentials.username);
-                        let user = user.unwrap_or_default();
-                        step.net
-                            .guard
-                            .failed_login(step.now, source, user.of(bytes));
-                    }
-                    AuthFailure::OtherSource => step.net.counters.foreign_nonces += 1,
-                    AuthFailure::Replayed => step.net.counters.replayed_digests += 1,
-                }
+                let user = credentials.map(|credentials| credentials.username);
+                count_failure(step, failure, source, user.unwrap_or_default().of(bytes));
                 let (_, mut reply) = challenger.challenge();
                 if failure == AuthFailure::Wrong {
                     // A challenge as any other, in words that an operator finds.
@@ -336,5 +325,18 @@ impl Home {
             }
             out.extend_from_slice(b"\r\n");
         }
+    }
+}
+
+/// Counts a login that failed; a wrong password against its source and its user too.
+fn count_failure(step: &mut Step<'_>, failure: AuthFailure, source: IpAddr, user: &[u8]) {
+    match failure {
+        AuthFailure::Missing | AuthFailure::Stale => {}
+        AuthFailure::Wrong => {
+            step.net.counters.failed_digests += 1;
+            step.net.guard.failed_login(step.now, source, user);
+        }
+        AuthFailure::OtherSource => step.net.counters.foreign_nonces += 1,
+        AuthFailure::Replayed => step.net.counters.replayed_digests += 1,
     }
 }

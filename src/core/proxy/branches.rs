@@ -228,15 +228,15 @@ impl Proxy {
     }
 }
 
-/// Builds and transmits; `None` when nothing leads there.
-fn send(
+/// The flow that a branch leaves by, and whether it stays among our nodes; `None` when nothing
+/// leads there.
+fn choose_flow(
     turn: &mut Turn<'_>,
     context: &mut Context,
     index: usize,
-    owner: Owner,
-) -> Option<(ClientId, Flow)> {
+    is_long: bool,
+) -> Option<Flow> {
     let is_invite = context.is_invite();
-    let is_long = context.base.as_ref()?.len() + HOP_ROOM > limits::UDP_REQUEST_MAX;
     let branch = context.branches.get_mut(index)?;
     // RFC 3261 §18.1.1: what may be fragmented goes by a stream, unless connections there
     // failed a moment ago: the caller does not wait for that a second time.
@@ -253,25 +253,56 @@ fn send(
     let to = branch.target.hop;
     let flow = turn.flow_to(to)?;
     turn.note_request_sent(to, flow, is_invite);
-    let net = &mut *turn.net;
-    branch.is_inside =
-        turn.policy.is_cluster_node(net, Hop::Flow(flow)) || turn.policy.is_cluster_node(net, to);
-    // A connection that is being opened to a peer over TLS is not watched yet,
-    // and what waits for it is read by that peer or by nobody.
-    let is_watched = net.liveness.peers.is_watched(flow);
-    let is_loose =
-        turn.policy.follows_redirects() && (is_watched || turn.policy.is_cluster_node(net, to));
-    // Agreed on with a REGISTER, it holds for the calls as well (K-1), which are
-    // what is to be short.
-    let wants_keepalives =
-        || context.method == Method::Register || !net.liveness.peers.is_paced(flow);
-    let offers_keep = context.is_out_of_dialog
-        && wants_keepalives()
-        && net.flows.supports_overload_control(flow)
-        && turn.policy.negotiates_keepalives(net, to);
+    branch.is_inside = turn.policy.is_cluster_node(turn.net, Hop::Flow(flow))
+        || turn.policy.is_cluster_node(turn.net, to);
+    Some(flow)
+}
+
+/// What the Via of a request offers to the next hop.
+struct Offers {
+    /// Keep-alives (RFC 6223).
+    keep: bool,
+    /// Overload control (RFC 7339).
+    oc: bool,
+    /// That a redirection is followed.
+    is_loose: bool,
+}
+
+impl Offers {
+    fn to(turn: &Turn<'_>, context: &Context, to: Hop, flow: Flow) -> Self {
+        let (net, policy) = (&*turn.net, &*turn.policy);
+        // A connection that is being opened to a peer over TLS is not watched yet,
+        // and what waits for it is read by that peer or by nobody.
+        let is_watched = net.liveness.peers.is_watched(flow);
+        // Agreed on with a REGISTER, it holds for the calls as well (K-1), which are
+        // what is to be short.
+        let wants_keepalives =
+            || context.method == Method::Register || !net.liveness.peers.is_paced(flow);
+        Self {
+            keep: context.is_out_of_dialog
+                && wants_keepalives()
+                && net.flows.supports_overload_control(flow)
+                && policy.negotiates_keepalives(net, to),
+            oc: is_watched,
+            is_loose: policy.follows_redirects() && (is_watched || policy.is_cluster_node(net, to)),
+        }
+    }
+}
+
+/// Builds and transmits; `None` when nothing leads there.
+fn send(
+    turn: &mut Turn<'_>,
+    context: &mut Context,
+    index: usize,
+    owner: Owner,
+) -> Option<(ClientId, Flow)> {
+    let is_long = context.base.as_ref()?.len() + HOP_ROOM > limits::UDP_REQUEST_MAX;
+    let flow = choose_flow(turn, context, index, is_long)?;
     let context = &*context;
     let (base, branch) = (context.base.as_deref()?, context.branches.get(index)?);
     let target = &branch.target;
+    let offers = Offers::to(turn, context, target.hop, flow);
+    let net = &mut *turn.net;
     let sent_by = net.flows.sent_by(flow)?;
     let client = net.txns.reserve(owner)?;
     let part = net.txns.branch(client);
@@ -287,9 +318,9 @@ fn send(
         alias: net.flows.offers_alias(flow),
         branch: &part[..len],
         breadth: branch.breadth,
-        offers_keep,
-        offers_oc: is_watched,
-        is_loose,
+        offers_keep: offers.keep,
+        offers_oc: offers.oc,
+        is_loose: offers.is_loose,
         is_guest: context.is_guest,
         is_lean: is_long && matches!(target.hop, Hop::Flow(Flow::Udp { .. })) && !branch.is_inside,
         replaced: target.replaces_route.then(|| first_route(base)).flatten(),

@@ -51,10 +51,7 @@ impl Home {
                 let reason = "Contact * Needs Expires 0 And Stands Alone";
                 return Err(Reply::new(400, reason));
             }
-            let before = self.before(step.now, aor);
-            let cleared = self.location.clear(step.now, aor, call_id, message.cseq());
-            cleared.map_err(reply_of)?;
-            self.store_change(step, aor, before);
+            self.clear(step, aor, call_id, message.cseq())?;
             return Ok(false);
         }
         let values = std::iter::once(first).chain(values);
@@ -72,27 +69,56 @@ impl Home {
         if !rules::has_one_flow(&changes) {
             return Err(Reply::new(400, "One REGISTER Makes One Flow"));
         }
-        let flow = request.ingress.flow;
         let register = Register {
             call_id,
             cseq: message.cseq(),
             path,
-            flow: Some(flow),
+            flow: Some(request.ingress.flow),
         };
-        let left = self.bindings_of_other_flows(step.now, aor, flow, &changes);
+        self.apply(step, request, aor, &register, &contacts, &changes)?;
+        Ok(outbound)
+    }
+
+    /// Removes all bindings of an address of record.
+    fn clear(
+        &mut self,
+        step: &mut Step<'_>,
+        aor: &[u8],
+        call_id: &[u8],
+        cseq: u32,
+    ) -> Result<(), Reply> {
         let before = self.before(step.now, aor);
-        let applied = self.location.apply(step.now, aor, &register, &changes);
+        let cleared = self.location.clear(step.now, aor, call_id, cseq);
+        cleared.map_err(reply_of)?;
+        self.store_change(step, aor, before);
+        Ok(())
+    }
+
+    /// Applies changes to the bindings of an address of record, and all that follows from them:
+    /// what the Path and the dialogs of phones that moved are bound to, and the store.
+    fn apply(
+        &mut self,
+        step: &mut Step<'_>,
+        request: &Request<'_>,
+        aor: &[u8],
+        register: &Register<'_>,
+        contacts: &[ParsedContact],
+        changes: &[Change<'_>],
+    ) -> Result<(), Reply> {
+        let left = self.bindings_of_other_flows(step.now, aor, request.ingress.flow, changes);
+        let before = self.before(step.now, aor);
+        let applied = self.location.apply(step.now, aor, register, changes);
         // A retransmission: the first one was carried out, stored and shared.
         if applied == Err(Conflict::Repeated) {
-            return Ok(outbound);
+            return Ok(());
         }
         applied.map_err(reply_of)?;
-        self.bind_path(step, request, &contacts, aor);
+        self.bind_path(step, request, contacts, aor);
         if !left.is_empty() {
             self.move_dialogs(step, aor, &left);
         }
         self.store_change(step, aor, before);
-        Ok(outbound)
+        Ok(())
     }
 
     /// The bindings that a change may have to be taken back to.
@@ -103,7 +129,7 @@ impl Home {
         }
     }
 
-    /// Hands over the record of a change, which may be taken back until it is on disk.
+    /// Hands over the row of a change, which may be taken back until it is on disk.
     fn store_change(&mut self, step: &mut Step<'_>, aor: &[u8], before: Vec<Binding>) {
         self.store(step, aor);
         if self.settings.is_durable {
