@@ -7,7 +7,7 @@
 //! - `set`: which edges serve a subscriber, chosen without talking to anyone; `member`, `members`:
 //!   where the edges are, and `names`: by which host names they are known.
 //! - `flow_bindings`: which flow leads to which subscriber, on this shard; `restoring`, `row`:
-//!   those over UDP that an earlier run has left on disk; `phone_directory`, `phone_holder`: which shard has
+//!   those over UDP that an earlier run has left on disk; `phone_directory`, `phone_holder`, `other_shards`: which shard has
 //!   a phone's flow when it is not this one.
 //! - `refreshed_dialogs`, `target_refresh`: dialogs whose phone sends over another flow than their
 //!   Route leads to.
@@ -45,6 +45,7 @@ mod members;
 mod names;
 mod nat_keepalive;
 mod origin;
+mod other_shards;
 mod own_routes;
 mod phone;
 mod phone_directory;
@@ -83,6 +84,7 @@ pub use state::Edge;
 pub use token::{BadToken, Codec, Token, Unfit, UserPartKind};
 
 use crate::id::Transport;
+use crate::proxy::Net;
 use crate::send::{KnownAs, PeerRule};
 use crate::trust::{CallsOut, Destinations, IdentityHeaders, Strangers};
 use crate::uri::same_host;
@@ -146,11 +148,18 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Gives the machinery of a shard what these say of it: where it may send, and what it is
+    /// called.
+    pub(crate) fn configure(&self, net: &mut Net) {
+        net.destinations = self.rules.destinations.clone();
+        net.flows.set_known_as(self.known_as());
+    }
+
     /// The names and addresses of this edge besides those of its sockets. All edges
     /// share the cluster's name, and prove it (S-35). Where each has a name of its own
     /// in the DNS, its certificate is for that too and it stands in the edge's Vias, so that a
     /// connection which is opened for an answer leads to this very edge.
-    pub(crate) fn known_as(&self) -> KnownAs {
+    fn known_as(&self) -> KnownAs {
         let own = self
             .member_names
             .then(|| format!("{}.{}", self.name, self.cluster));

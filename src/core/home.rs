@@ -63,6 +63,7 @@ mod why;
 use std::net::IpAddr;
 
 use crate::digest::Algorithm;
+use crate::proxy::Net;
 use crate::send::{End, HostRule, KnownAs, PeerRule};
 use crate::time::Duration;
 use crate::trust::{CallsOut, Destinations, IdentityHeaders};
@@ -122,7 +123,7 @@ pub struct Settings {
     /// Each change is put out as `Output::Store`. Otherwise registrations live as
     /// long as the process.
     pub is_stored: bool,
-    /// No REGISTER is answered with 200 before its record is on disk. Only where
+    /// No REGISTER is answered with 200 before its row is on disk. Only where
     /// registrations are stored.
     pub is_durable: bool,
 }
@@ -142,8 +143,15 @@ pub enum Redirect {
 }
 
 impl Settings {
+    /// Gives the machinery of a shard what these say of it: where it may send, and what it is
+    /// called.
+    pub(crate) fn configure(&self, net: &mut Net) {
+        net.destinations = self.destinations.clone();
+        net.flows.set_known_as(self.known_as());
+    }
+
     /// What this home is called besides the addresses of its sockets.
-    pub(crate) fn known_as(&self) -> KnownAs {
+    fn known_as(&self) -> KnownAs {
         KnownAs {
             names: vec![self.domain.clone()],
             ..KnownAs::default()

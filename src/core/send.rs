@@ -21,6 +21,6 @@ pub use flows::{
 };
 pub use liveness::{Health, KeepaliveRole, LivenessEvent, Peers};
 pub use outbox::{
-    DatagramQueue, Dropped, Event, Handoff, HeldBinding, Notice, Outbox, Output, Overflow, Party,
-    Refresh, StreamQueue,
+    DatagramQueue, Dropped, EdgeHandoff, Event, Handoff, HeldBinding, HomeHandoff, Notice, Outbox,
+    Output, Overflow, Party, Refresh, StreamQueue,
 };

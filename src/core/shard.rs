@@ -122,15 +122,13 @@ impl Shard {
         );
         let role = match role {
             Role::Edge(settings) => {
-                net.destinations = settings.rules.destinations.clone();
-                net.flows.set_known_as(settings.known_as());
+                settings.configure(&mut net);
                 // A flow token of this run is one on every shard.
                 let boot = net.secrets.mac([&b"boot"[..]]);
                 RoleState::Edge(Box::new(Edge::new(settings, seed, boot)))
             }
             Role::Home(settings, subscribers) => {
-                net.destinations = settings.destinations.clone();
-                net.flows.set_known_as(settings.known_as());
+                settings.configure(&mut net);
                 RoleState::Home(Box::new(Home::new(settings, subscribers, seed)))
             }
             Role::Agent(settings) => RoleState::Agent(Box::new(Agent::new(settings, seed))),

@@ -33,9 +33,9 @@ use std::net::IpAddr;
 pub use self::compare::equal;
 pub use self::host::{host_ip, same_host};
 pub(crate) use self::user::write_name;
-pub(crate) use self::user::write_user;
+pub(crate) use self::user::{write_aor, write_user};
 
-pub(crate) use self::host::{host, ipv4_front, port};
+pub(crate) use self::host::{host, ipv4_front, port, without_dot, write_domain};
 pub(crate) use self::key::{UriKey, sets_equal};
 pub(crate) use self::way::RoutingParts;
 

@@ -217,11 +217,12 @@ impl AsFd for Mesh {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::send::EdgeHandoff;
     use crate::time::Instant;
 
     const fn word(phone: u64) -> Handoff {
         let (until, came) = (Instant::ZERO, None);
-        Handoff::Holds { phone, until, came }
+        Handoff::Edge(EdgeHandoff::Holds { phone, until, came })
     }
 
     #[test]

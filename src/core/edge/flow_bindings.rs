@@ -32,6 +32,7 @@ use super::Subscriber;
 use crate::id::{Flow, Transport};
 use crate::limits::{REGISTRATIONS_MAX, TOKEN_FIELD_MAX, USER_REGISTRATIONS_MAX};
 use crate::time::Instant;
+use crate::uri::without_dot;
 
 /// The flow bindings of one shard.
 #[derive(Debug)]
@@ -360,7 +361,7 @@ impl FlowBindings {
 /// A host in lower case and without a last dot, as realms are kept; it is copied to `room` only
 /// where it has an upper-case letter.
 pub(super) fn lowered<'a>(host: &'a [u8], room: &'a mut [u8; TOKEN_FIELD_MAX]) -> &'a [u8] {
-    let host = host.strip_suffix(b".").unwrap_or(host);
+    let host = without_dot(host);
     match room.get_mut(..host.len()) {
         Some(room) if host.iter().any(u8::is_ascii_uppercase) => {
             room.copy_from_slice(host);

@@ -27,7 +27,7 @@ use super::state::Edge;
 use super::{Follows, UserPartKind};
 use crate::proxy::Net;
 use crate::scan::Message;
-use crate::uri::{Uri, host_ip, same_host};
+use crate::uri::{Uri, host_ip, same_host, without_dot};
 
 impl Edge {
     /// How a phone is to resolve a route: as it can, but by a name only where the operator says
@@ -51,7 +51,7 @@ impl Edge {
     /// a last dot; `None` too for a name that the homes are known by.
     fn member_named(&self, host: &[u8]) -> Option<usize> {
         let cluster = self.settings.cluster.as_bytes();
-        let host = host.strip_suffix(b".").unwrap_or(host);
+        let host = without_dot(host);
         let (label, rest) = host.split_at_checked(host.len().checked_sub(cluster.len() + 1)?)?;
         let (dot, rest) = rest.split_first()?;
         if *dot != b'.' || !rest.eq_ignore_ascii_case(cluster) {

@@ -7,7 +7,7 @@
 //! or stumbles over it, and most translations keep a mapping open for what comes in
 //! as well (RFC 4787 §4.3, which only demands it of what goes out). Once in
 //! `limits::NAT_PING_EVERY` each, in parts, so that a hundred thousand are no burst;
-//! the walk goes along the records that there are, and keeps nothing of its own.
+//! the walk goes along the bindings that there are, and keeps nothing of its own.
 //!
 //! A translation that only what goes out keeps open is helped by having the phone
 //! register again soon (`NatKeepalive::Short`), for which the phone alone is told a

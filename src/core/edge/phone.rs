@@ -8,7 +8,7 @@ use crate::proxy::{Net, Reply, Request};
 use crate::scan::address::Address;
 use crate::scan::{Message, Name};
 use crate::span::Span;
-use crate::uri::write_user;
+use crate::uri::write_aor;
 
 /// What a REGISTER tells of its phone.
 pub(super) struct Phone {
@@ -112,12 +112,8 @@ impl SubscriberText {
         text.clear();
         let to = message.to_uri(bytes);
         let user = to.and_then(|uri| uri.user).map(|user| user.of(bytes));
-        write_user(user.unwrap_or_default(), text);
-        let user_end = text.len();
-        text.push(b'@');
         let host = to.map(|uri| uri.host.of(bytes)).unwrap_or_default();
-        text.extend_from_slice(host.strip_suffix(b".").unwrap_or(host));
-        text[user_end..].make_ascii_lowercase();
+        let user_end = write_aor(user.unwrap_or_default(), host, text);
         let aor_end = text.len();
         phone.write_instance(bytes, text);
         Self { user_end, aor_end }

@@ -8,7 +8,7 @@
 use super::state::Edge;
 use super::{FlowBindings, Subscriber};
 use crate::proxy::{Net, Step};
-use crate::send::{Handoff, HeldBinding};
+use crate::send::{EdgeHandoff, Handoff, HeldBinding};
 use crate::time::Instant;
 
 impl Edge {
@@ -78,10 +78,10 @@ impl Edge {
             reg_id,
         });
         if directory_shard != step.net.shard_set.own {
-            return step
-                .net
-                .outbox
-                .hand(directory_shard, Handoff::Holds { phone, until, came });
+            return step.net.outbox.hand(
+                directory_shard,
+                Handoff::Edge(EdgeHandoff::Holds { phone, until, came }),
+            );
         }
         self.directory.set(step.now, phone, directory_shard, until);
         if let Some(held) = came {
@@ -125,7 +125,9 @@ impl Edge {
             if other == step.net.shard_set.own {
                 self.release_binding(step, held);
             } else {
-                step.net.outbox.hand(other, Handoff::Moved(held.clone()));
+                step.net
+                    .outbox
+                    .hand(other, Handoff::Edge(EdgeHandoff::Moved(held.clone())));
             }
         }
     }
@@ -176,9 +178,10 @@ pub(super) fn release_phone(
     }
     let until = Instant::ZERO;
     let came = None;
-    step.net
-        .outbox
-        .hand(directory_shard, Handoff::Holds { phone, until, came });
+    step.net.outbox.hand(
+        directory_shard,
+        Handoff::Edge(EdgeHandoff::Holds { phone, until, came }),
+    );
     None
 }
 

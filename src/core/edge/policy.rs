@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use super::Token;
-use super::flow_bindings::User;
 use super::origin::Origin;
 use super::phone_holder;
 use super::state::Edge;
@@ -15,7 +14,7 @@ use crate::proxy::{
 };
 use crate::scan::via::Via;
 use crate::scan::{Method, Name};
-use crate::send::{End, Handoff, Hop};
+use crate::send::{End, Hop};
 use crate::stick::Reopen;
 use crate::time::Instant;
 use crate::trust::{IdentityHeaders, Keep, MarkKey, Principal};
@@ -178,44 +177,6 @@ impl Upkeep for Edge {
     fn on_start(&mut self, step: &mut Step<'_>) {
         self.refresh_homes(step);
         self.watch_members(step);
-    }
-
-    fn on_handoff(&mut self, step: &mut Step<'_>, from: u8, news: Handoff) {
-        match news {
-            Handoff::Holds { phone, until, came } => {
-                self.directory.set(step.now, phone, from, until);
-                if let Some(held) = came {
-                    self.release_elsewhere(step, phone, from, &held);
-                }
-            }
-            Handoff::Moved(held) => self.release_binding(step, &held),
-            Handoff::Revoked { user, realm } => self.forget_user(
-                step,
-                User {
-                    name: &user,
-                    realm: &realm,
-                },
-            ),
-            Handoff::Refreshed {
-                refresh,
-                flow,
-                far,
-                is_proven,
-            } => self.on_refresh_elsewhere(step, refresh, flow, far, is_proven),
-            Handoff::Over { dialog } => self.refreshed.end(dialog),
-            Handoff::Renewed { phone } => {
-                self.refreshed.end_all_of(phone);
-            }
-            Handoff::Message { .. }
-            | Handoff::Send { .. }
-            | Handoff::Gone { .. }
-            | Handoff::Unreachable { .. }
-            | Handoff::Heard { .. }
-            | Handoff::Silent { .. }
-            | Handoff::Row { .. }
-            | Handoff::RestoredFlow { .. }
-            | Handoff::Stuck { .. } => {}
-        }
     }
 
     fn on_dns_answer(&mut self, step: &mut Step<'_>) {

@@ -6,7 +6,7 @@ use super::Subscriber;
 use crate::id::{Flow, Keyed};
 use crate::limits;
 use crate::proxy::Net;
-use crate::send::{Handoff, Refresh};
+use crate::send::{EdgeHandoff, Handoff, Refresh};
 use crate::time::Instant;
 use crate::trust::mark::{MarkKey, PhoneName};
 
@@ -136,7 +136,7 @@ impl RefreshedDialogs {
         for key in marks.places() {
             let phone = phone(net, &marks.phone_name_by(key, &subscriber.fields()));
             if self.end_all_of(phone) {
-                net.tell_all(&Handoff::Renewed { phone });
+                net.tell_all(&Handoff::Edge(EdgeHandoff::Renewed { phone }));
             }
         }
     }

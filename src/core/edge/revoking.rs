@@ -14,7 +14,7 @@ use super::state::Edge;
 use crate::limits::TOKEN_FIELD_MAX;
 use crate::proxy::{Pass, Reply, Request, Step, Verdict};
 use crate::scan::Method;
-use crate::send::Handoff;
+use crate::send::{EdgeHandoff, Handoff};
 use crate::time::Instant;
 use crate::trust::Principal;
 use crate::uri::write_user;
@@ -44,10 +44,10 @@ impl Edge {
         let realm = flow_bindings::lowered(from.host.of(bytes), &mut room);
         let gone = User { name: &user, realm };
         self.forget_user(&mut pass.step(), gone);
-        pass.net.tell_all(&Handoff::Revoked {
+        pass.net.tell_all(&Handoff::Edge(EdgeHandoff::Revoked {
             user: user.into(),
             realm: realm.into(),
-        });
+        }));
         Some(Verdict::Answer(Reply::new(200, "OK")))
     }
 

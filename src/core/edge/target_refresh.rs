@@ -24,7 +24,7 @@ use super::{Token, UserPartKind};
 use crate::id::Flow;
 use crate::proxy::{Context, Pass, Step};
 use crate::scan::{Method, Name};
-use crate::send::{Far, Handoff, Refresh};
+use crate::send::{EdgeHandoff, Far, Handoff, Refresh};
 use crate::trust::Principal;
 use crate::trust::mark::PhoneName;
 
@@ -117,7 +117,8 @@ impl Edge {
         } else if context.method == Method::Bye {
             let dialog = refresh.dialog;
             self.refreshed.end(dialog);
-            step.net.tell_all(&Handoff::Over { dialog });
+            step.net
+                .tell_all(&Handoff::Edge(EdgeHandoff::Over { dialog }));
         } else {
             self.set_dialog_flow(step, refresh, flow);
         }
@@ -135,12 +136,12 @@ impl Edge {
             && let Some(far) = step.net.flows.far(flow)
         {
             step.net.flows.share(flow);
-            step.net.tell_all(&Handoff::Refreshed {
+            step.net.tell_all(&Handoff::Edge(EdgeHandoff::Refreshed {
                 refresh,
                 flow,
                 far,
                 is_proven,
-            });
+            }));
         }
     }
 

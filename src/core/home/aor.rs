@@ -2,7 +2,7 @@
 //! `user@domain` (RFC 3261 §10.3 step 5).
 
 use crate::uri::escape::unescaped;
-use crate::uri::{Scheme, Uri};
+use crate::uri::{Scheme, Uri, write_domain};
 
 /// Appends the canonical form of a `sip` or `sips` URI to `out`: the user with
 /// its escapes undone and its case kept, the domain in lower case. Scheme (the
@@ -28,9 +28,7 @@ pub(super) fn write(user: &[u8], domain: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(user);
     }
     out.push(b'@');
-    let start = out.len();
-    out.extend_from_slice(domain.strip_suffix(b".").unwrap_or(domain));
-    out[start..].make_ascii_lowercase();
+    write_domain(domain, out);
 }
 
 /// User and domain of an address of record in its canonical form.

@@ -12,7 +12,7 @@ use crate::proxy::{
     Target, Trust, Upkeep, Verdict,
 };
 use crate::scan::{Method, Name};
-use crate::send::{End, Handoff, Hop};
+use crate::send::{End, Hop};
 use crate::stick::{Reopen, Source};
 use crate::time::{Duration, Instant};
 use crate::trust::{IdentityHeaders, Ingress, MarkKey, Principal};
@@ -196,10 +196,6 @@ impl Connections for Home {
 }
 
 impl Upkeep for Home {
-    fn on_handoff(&mut self, step: &mut Step<'_>, _: u8, handoff: Handoff) {
-        self.take_in(step, handoff);
-    }
-
     fn run_deferred(&mut self, step: &mut Step<'_>) {
         self.revoke_next(step);
     }

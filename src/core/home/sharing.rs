@@ -1,22 +1,22 @@
-//! Several shards, one home: which shard changes a record, and how the others and the store
+//! Several shards, one home: which shard changes a row, and how the others and the store
 //! get it.
 //!
 //! - The REGISTERs of an address of record are all served by one shard, its keeper, which
 //!   its hash decides, wherever they arrive: two devices that register at once
 //!   lose nothing, and a nonce is counted in one place.
-//! - That shard gives every changed record to all others, flows included, so that
+//! - That shard gives every changed row to all others, flows included, so that
 //!   a call is routed where it arrives; each binds the Path to the flow by itself.
-//!   A record that gets lost on the way comes again with the next refresh.
+//!   A row that gets lost on the way comes again with the next refresh.
 //! - What a shard learns from Record-Routes it gives to all others once.
 //!
-//! The price is the memory of all records on each shard. Calls need no keeper: the shard at
+//! The price is the memory of all rows on each shard. Calls need no keeper: the shard at
 //! which a request arrives routes it.
 
 use super::state::Home;
 use crate::id::Flow;
 use crate::proxy::{Net, Step};
 use crate::scan::address::first_uri;
-use crate::send::{Far, Handoff, Output};
+use crate::send::{Far, Handoff, HomeHandoff, Output};
 use crate::stick::{Bound, Source};
 use crate::time::Instant;
 
@@ -26,7 +26,7 @@ impl Home {
         net.shard_set.of(net.secrets.hash([aor]))
     }
 
-    /// Hands the record of `aor` to the store and to the other shards.
+    /// Hands the row of `aor` to the store and to the other shards.
     pub(super) fn store(&mut self, step: &mut Step<'_>, aor: &[u8]) {
         if !self.settings.is_stored && step.net.shard_set.is_alone() {
             return;
@@ -34,22 +34,22 @@ impl Home {
         let key = step.net.pool.copy(aor);
         let mut live = false;
         let room = self.location.encoded_len(step.now, aor);
-        let record = step.net.pool.build(room, |out| {
+        let row = step.net.pool.build(room, |out| {
             live = self.location.encode(step.now, aor, step.net.wall, out)
         });
-        let value = live.then_some(record);
+        let value = live.then_some(row);
         self.share(step, aor, value.as_deref());
         if self.settings.is_stored {
             let number = match self.settings.is_durable {
                 true => self.tentative.next_number(),
                 false => 0,
             };
-            let record = Output::Store { key, value, number };
-            step.net.outbox.push(record);
+            let row = Output::Store { key, value, number };
+            step.net.outbox.push(row);
         }
     }
 
-    /// Gives the record of `aor`, as it is stored, to all other shards; no value where no
+    /// Gives the row of `aor`, as it is stored, to all other shards; no value where no
     /// binding is left.
     fn share(&self, step: &mut Step<'_>, aor: &[u8], value: Option<&[u8]>) {
         if step.net.shard_set.is_alone() {
@@ -63,11 +63,11 @@ impl Home {
                 Some((flow, step.net.flows.far(flow)?))
             })
             .collect();
-        step.net.tell_all(&Handoff::Row {
+        step.net.tell_all(&Handoff::Home(HomeHandoff::Row {
             key: aor.into(),
             value: value.map(Into::into),
             flows,
-        });
+        }));
     }
 
     /// Gives a Record-Route URI that was bound for the first time to all other shards.
@@ -86,21 +86,21 @@ impl Home {
             return;
         };
         net.flows.share(flow);
-        net.tell_all(&Handoff::Stuck {
+        net.tell_all(&Handoff::Home(HomeHandoff::Stuck {
             uri: uri.into(),
             flow,
             far,
             until,
-        });
+        }));
     }
 
     /// Takes in what another shard shares.
-    pub(super) fn take_in(&mut self, step: &mut Step<'_>, handoff: Handoff) {
+    pub(crate) fn on_handoff(&mut self, step: &mut Step<'_>, handoff: HomeHandoff) {
         match handoff {
-            Handoff::Row { key, value, flows } => {
+            HomeHandoff::Row { key, value, flows } => {
                 self.take_in_row(step, &key, value.as_deref(), flows);
             }
-            Handoff::Stuck {
+            HomeHandoff::Stuck {
                 uri,
                 flow,
                 far,
@@ -110,19 +110,6 @@ impl Home {
                 self.stick
                     .bind(step.now, flow, &uri, Source::RecordRoute, until);
             }
-            Handoff::Message { .. }
-            | Handoff::Send { .. }
-            | Handoff::Gone { .. }
-            | Handoff::Unreachable { .. }
-            | Handoff::Heard { .. }
-            | Handoff::Silent { .. }
-            | Handoff::Holds { .. }
-            | Handoff::Moved(_)
-            | Handoff::Refreshed { .. }
-            | Handoff::Over { .. }
-            | Handoff::Renewed { .. }
-            | Handoff::RestoredFlow { .. }
-            | Handoff::Revoked { .. } => {}
         }
     }
 
@@ -139,7 +126,7 @@ impl Home {
             let mut known = self.location.bindings(step.now, aor);
             known.all(|binding| binding.flow != Some(*flow))
         };
-        // No phone has moved unless there is a new flow: most records are refreshed ones.
+        // No phone has moved unless there is a new flow: most rows are refreshed ones.
         let before: Vec<_> = if flows.iter().flatten().any(is_new) {
             self.location.bindings(step.now, aor).cloned().collect()
         } else {
@@ -166,7 +153,7 @@ impl Home {
         self.link_edge(step, flow);
     }
 
-    /// Binds each Path of a record from another shard to the flow that its REGISTER came on
+    /// Binds each Path of a row from another shard to the flow that its REGISTER came on
     /// (S-4), under the domain test as there.
     fn bind_row(&mut self, step: &mut Step<'_>, aor: &[u8], flows: Box<[Option<(Flow, Far)>]>) {
         for (flow, far) in flows.into_iter().flatten() {

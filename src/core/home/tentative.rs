@@ -16,9 +16,9 @@ use crate::time::Instant;
 pub(super) struct TentativeChanges {
     /// In the order of their numbers.
     list: VecDeque<TentativeChange>,
-    /// The number of the last record that was put out.
+    /// The number of the last row that was put out.
     put_out: u64,
-    /// The number of the last record that is on disk.
+    /// The number of the last row that is on disk.
     on_disk: u64,
     /// Until when the store is taken for one that cannot be written.
     fails_until: Option<Instant>,
@@ -32,7 +32,7 @@ struct TentativeChange {
 }
 
 impl TentativeChanges {
-    /// The number of the next record that is put out.
+    /// The number of the next row that is put out.
     pub(super) const fn next_number(&mut self) -> u64 {
         self.put_out += 1;
         self.put_out
@@ -64,7 +64,7 @@ impl TentativeChanges {
         });
     }
 
-    /// Everything up to this record is on disk.
+    /// Everything up to this row is on disk.
     pub(super) fn note_stored(&mut self, up_to: u64) {
         self.fails_until = None;
         self.on_disk = self.on_disk.max(up_to);

@@ -138,7 +138,7 @@ pub const CONTROL_ANSWER_MAX: u64 = 16 << 20;
 /// Questions that may wait at the control socket: a person asks them.
 pub const CONTROL_BACKLOG: i32 = 64;
 /// Records that wait for the store. More are dropped and counted: the next
-/// refresh of the same registration writes the whole record again.
+/// refresh of the same registration writes the whole row again.
 pub const STORE_QUEUE_MAX: usize = 65_536;
 /// Records written by one transaction of the store.
 pub const STORE_BATCH_MAX: usize = 4_096;

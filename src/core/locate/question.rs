@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::id::Transport;
 use crate::limits;
-use crate::uri::{Scheme, Uri, host_ip};
+use crate::uri::{Scheme, Uri, host_ip, without_dot};
 
 /// The transports of a shard and their address families: records for others are not looked up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,14 +155,14 @@ impl PackedQuestion {
         key.extend_from_slice(&uri.port.unwrap_or(0).to_be_bytes());
         let start = key.len();
         let maddr = uri.param(bytes, "maddr").flatten();
-        let target = plain(maddr.unwrap_or(uri.host).of(bytes));
+        let target = without_dot(maddr.unwrap_or(uri.host).of(bytes));
         if !is_name(target) {
             return None;
         }
         key.extend(target.iter().map(u8::to_ascii_lowercase));
         let name = start..key.len();
         let domain = if maddr.is_some() {
-            let host = plain(uri.host.of(bytes));
+            let host = without_dot(uri.host.of(bytes));
             key.push(0);
             key.extend(host.iter().map(u8::to_ascii_lowercase));
             name.end + 1..key.len()
@@ -177,11 +177,6 @@ impl PackedQuestion {
             secure,
         })
     }
-}
-
-/// A name without the dot at its end.
-fn plain(name: &[u8]) -> &[u8] {
-    name.strip_suffix(b".").unwrap_or(name)
 }
 
 fn transport(value: &[u8]) -> Option<Transport> {

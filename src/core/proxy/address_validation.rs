@@ -74,7 +74,7 @@ impl Turn<'_> {
 
     /// Puts an answer of our own or a refusal on the wire, if its receiver may
     /// have it.
-    pub fn send_answer(&mut self, flow: Flow, bytes: Buf) {
+    pub(crate) fn send_answer(&mut self, flow: Flow, bytes: Buf) {
         if let Flow::Udp { peer, .. } = flow
             && !self.policy.is_cluster_node(self.net, Hop::Flow(flow))
             && !self.net.guard.repay(self.now, peer.ip(), bytes.len())

@@ -26,7 +26,7 @@ impl Net {
     /// Builds a local answer. The To tag follows from the request alone, so a
     /// retransmission gets the same one.
     #[must_use]
-    pub fn build_answer(
+    pub(crate) fn build_answer(
         &self,
         request: &Request<'_>,
         status: u16,

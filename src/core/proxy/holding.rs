@@ -1,6 +1,6 @@
 //! Answers that wait until what they say is on disk (R-9; RFC 3261 §10.3).
 //!
-//! A home with `durable` lets no 200 to a REGISTER go before the store has its record. The
+//! A home with `durable` lets no 200 to a REGISTER go before the store has its row. The
 //! shard does not wait: the answer stands here, in order, and leaves when the store says
 //! how far it has come. Where the store cannot write, or says nothing for
 //! `limits::STORE_WAIT_MAX`, all of them become a 500, and the role takes back what it had

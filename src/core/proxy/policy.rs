@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use super::{Context, Net, Pass, Request, Response, Step, Target, Verdict};
 use crate::edit::Edits;
 use crate::id::{Flow, Transport};
-use crate::send::{End, Handoff, Hop};
+use crate::send::{End, Hop};
 use crate::stick::Reopen;
 use crate::time::{Duration, Instant};
 use crate::trust::{IdentityHeaders, MarkKey, Principal};
@@ -164,9 +164,6 @@ pub trait Connections {
 pub trait Upkeep {
     /// Watches whom the configuration names. Called once, when the shard begins.
     fn on_start(&mut self, _step: &mut Step<'_>) {}
-    /// Takes in what another shard says. Called for each piece of news that is the
-    /// role's.
-    fn on_handoff(&mut self, step: &mut Step<'_>, from: u8, news: Handoff);
     /// Takes over where names lead by now. Called when the DNS has answered.
     fn on_dns_answer(&mut self, _step: &mut Step<'_>) {}
     /// Does the next piece of what was put off. Called when `Timer::Later` fires, which

@@ -15,8 +15,7 @@ use crate::limits;
 use crate::scan::via::Via;
 use crate::scan::{Method, Name, StartLine};
 use crate::time::{Instant, Wall};
-use crate::uri::write_user;
-use crate::uri::{Uri, host_ip};
+use crate::uri::{Uri, host_ip, write_aor};
 
 /// The refusals of one shard.
 #[derive(Debug, Default)]
@@ -144,7 +143,7 @@ impl Rejected {
         uri: &Uri,
     ) -> impl Iterator<Item = Reject> {
         let mut aor = Vec::new();
-        write_aor(bytes, Some(*uri), &mut aor);
+        write_aor_of(bytes, Some(*uri), &mut aor);
         let all = self
             .in_order()
             .filter(move |entry| !aor.is_empty() && (entry.user.is(&aor) || entry.target.is(&aor)));
@@ -232,9 +231,9 @@ impl Rejected {
         let registers = message.method() == Method::Register;
         let (to, from) = (message.to_uri(bytes), message.uri_of_from(bytes));
         let text = &mut self.text;
-        write_aor(bytes, if registers { to } else { from }, text);
+        write_aor_of(bytes, if registers { to } else { from }, text);
         let user = Text::of(text);
-        write_aor(bytes, to.filter(|_| !registers), text);
+        write_aor_of(bytes, to.filter(|_| !registers), text);
         let target = Text::of(text);
         let method = match message.start() {
             Some(StartLine::Request { method_token, .. }) => method_token.of(bytes),
@@ -254,17 +253,12 @@ impl Rejected {
 }
 
 /// Writes `user@domain` in place of what is there; nothing where there is no user.
-fn write_aor(bytes: &[u8], uri: Option<Uri>, out: &mut Vec<u8>) {
+fn write_aor_of(bytes: &[u8], uri: Option<Uri>, out: &mut Vec<u8>) {
     out.clear();
     let Some((user, uri)) = uri.and_then(|uri| Some((uri.user?, uri))) else {
         return;
     };
-    write_user(user.of(bytes), out);
-    let start = out.len();
-    out.push(b'@');
-    let host = uri.host.of(bytes);
-    out.extend_from_slice(host.strip_suffix(b".").unwrap_or(host));
-    out[start..].make_ascii_lowercase();
+    write_aor(user.of(bytes), uri.host.of(bytes), out);
 }
 
 const _: () = assert!(

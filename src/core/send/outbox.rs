@@ -10,7 +10,7 @@ mod stream_queue;
 
 pub use datagram_queue::{DatagramQueue, Dropped};
 pub use event::{Event, Party};
-pub use handoff::{Handoff, HeldBinding, Refresh};
+pub use handoff::{EdgeHandoff, Handoff, HeldBinding, HomeHandoff, Refresh};
 pub use output::{Notice, Output};
 pub use stream_queue::{Overflow, StreamQueue};
 

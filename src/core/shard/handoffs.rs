@@ -55,17 +55,14 @@ impl Shard {
                     proxy.peer_suspected(&mut turn, flow);
                 }
             }
-            Handoff::Holds { .. }
-            | Handoff::Moved(_)
-            | Handoff::Refreshed { .. }
-            | Handoff::Over { .. }
-            | Handoff::Renewed { .. }
-            | Handoff::Revoked { .. }
-            | Handoff::Row { .. }
-            | Handoff::Stuck { .. } => {
-                if let RoleMut::Proxy(_, turn) = self.role_mut(now) {
-                    let step = &mut Step::new(turn.net, now);
-                    turn.policy.on_handoff(step, from, handoff);
+            Handoff::Edge(handoff) => {
+                if let RoleState::Edge(edge) = &mut self.role {
+                    edge.on_handoff(&mut Step::new(&mut self.net, now), from, handoff);
+                }
+            }
+            Handoff::Home(handoff) => {
+                if let RoleState::Home(home) = &mut self.role {
+                    home.on_handoff(&mut Step::new(&mut self.net, now), handoff);
                 }
             }
         }

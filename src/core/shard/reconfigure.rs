@@ -53,13 +53,11 @@ impl Shard {
         let net = &mut self.net;
         match (&mut self.role, role) {
             (RoleState::Edge(edge), RoleSettings::Edge(settings)) => {
-                net.destinations = settings.rules.destinations.clone();
-                net.flows.set_known_as(settings.known_as());
+                settings.configure(net);
                 edge.reconfigure(&mut Step::new(net, now), settings);
             }
             (RoleState::Home(home), RoleSettings::Home(settings)) => {
-                net.destinations = settings.destinations.clone();
-                net.flows.set_known_as(settings.known_as());
+                settings.configure(net);
                 home.reconfigure(&mut Step::new(net, now), settings);
             }
             (RoleState::Edge(_) | RoleState::Home(_) | RoleState::Agent(_), _) => {}

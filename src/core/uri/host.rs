@@ -134,17 +134,29 @@ pub(crate) fn ipv4_front(text: &[u8; IPV4_ROOM]) -> Option<(Ipv4Addr, usize)> {
 pub(super) fn is_host(text: &[u8]) -> bool {
     match text {
         [b'[', inside @ .., b']'] => ipv6(inside).is_some(),
-        _ => ByteClass::HOST.holds_all(text.strip_suffix(b".").unwrap_or(text)),
+        _ => ByteClass::HOST.holds_all(without_dot(text)),
+    }
+}
+
+/// A host without the dot of the DNS root behind it.
+#[must_use]
+pub(crate) fn without_dot(host: &[u8]) -> &[u8] {
+    host.strip_suffix(b".").unwrap_or(host)
+}
+
+/// Appends a host in the form that domains are kept in: in lower case, without a last dot.
+pub(crate) fn write_domain(host: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(without_dot(host));
+    if let Some(domain) = out.get_mut(start..) {
+        domain.make_ascii_lowercase();
     }
 }
 
 /// Host name comparison: case-insensitive, a trailing dot ignored; IP literals by value.
 #[must_use]
 pub fn same_host(a: &[u8], b: &[u8]) -> bool {
-    let dotless = |host: &[u8]| host.strip_suffix(b".").unwrap_or(host).len();
-    let (Some(name_a), Some(name_b)) = (a.get(..dotless(a)), b.get(..dotless(b))) else {
-        return false;
-    };
+    let (name_a, name_b) = (without_dot(a), without_dot(b));
     // Nearly every host is written as its owner writes it.
     name_a == name_b
         || name_a.eq_ignore_ascii_case(name_b)

@@ -24,6 +24,7 @@ pub(crate) use self::set::equal as sets_equal;
 use self::set::push_set;
 use self::spelling::{push_name, push_user};
 use super::Scheme;
+use super::host::without_dot;
 use super::parts::{Ending, Front};
 use crate::limits::STICK_URI_MAX;
 
@@ -212,7 +213,7 @@ fn push_host(out: &mut Vec<u8>, host: &[u8]) -> Option<()> {
         let address: Ipv6Addr = literal.parse().ok()?;
         return write!(out, "[{address}]").ok();
     }
-    let host = host.strip_suffix(b".").unwrap_or(host);
+    let host = without_dot(host);
     push_name(out, host)
 }
 

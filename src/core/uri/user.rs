@@ -9,10 +9,21 @@
 )]
 
 use super::escape::{is_unreserved, push_escape, unescaped};
+use super::host::write_domain;
 
 /// Appends the user of a URI, however it is escaped there.
 pub(crate) fn write_user(user: &[u8], out: &mut Vec<u8>) {
     unescaped(user).for_each(|byte| write(byte, out));
+}
+
+/// Appends the address of record of a user, however it is escaped, at a host: `user@host`, in
+/// the one spelling of both. Returns where the user ends.
+pub(crate) fn write_aor(user: &[u8], host: &[u8], out: &mut Vec<u8>) -> usize {
+    write_user(user, out);
+    let user_end = out.len();
+    out.push(b'@');
+    write_domain(host, out);
+    user_end
 }
 
 /// Appends a plain name, in which `%` means itself.

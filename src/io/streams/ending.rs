@@ -96,7 +96,10 @@ impl Streams {
                 self.forget(stream);
                 self.gone.push(stream);
             }
-            State::Accepting => self.note_handshake_done(connection.tls.as_deref()),
+            State::Accepting => {
+                let peer = connection.tls.as_ref().map(|wire| wire.peer.ip());
+                self.note_handshake_done(peer);
+            }
             State::Closing => {}
         }
         self.hang_up(ring, slot, connection);

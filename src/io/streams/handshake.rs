@@ -69,9 +69,9 @@ impl Streams {
     }
 
     /// A handshake is over, well or not.
-    pub(super) fn note_handshake_done(&mut self, wire: Option<&Wire>) {
+    pub(super) fn note_handshake_done(&mut self, peer: Option<IpAddr>) {
         self.handshaking -= 1;
-        self.handshakes_done.extend(wire.map(|wire| wire.peer.ip()));
+        self.handshakes_done.extend(peer);
     }
 
     /// Where a connection came from whose handshake is over, if there is one
@@ -112,9 +112,8 @@ impl Streams {
             return;
         };
         connection.state = State::Open(stream);
-        self.handshaking -= 1;
         let peer = connection.tls.as_ref().map(|wire| wire.peer.ip());
-        self.handshakes_done.extend(peer);
+        self.note_handshake_done(peer);
         self.bind_name(stream, slot);
     }
 

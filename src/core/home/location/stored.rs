@@ -53,7 +53,7 @@ impl Location {
     }
 
     /// Takes back what `encode` wrote, in place of the bindings the address of
-    /// record has. Expired ones are left out, and none gets more than
+    /// row has. Expired ones are left out, and none gets more than
     /// `limits::EXPIRES_MAX_S`, whatever the calendar did in between.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Location {
         self.replace(now, aor, bindings)
     }
 
-    /// Takes over the record of another shard, with the flows of its bindings in
+    /// Takes over the row of another shard, with the flows of its bindings in
     /// their order; no value where no binding is left.
     ///
     /// # Errors

@@ -79,6 +79,15 @@ pub enum Handoff {
         /// Which.
         flow: Flow,
     },
+    /// From an edge to itself on another shard.
+    Edge(EdgeHandoff),
+    /// From a home to itself on another shard.
+    Home(HomeHandoff),
+}
+
+/// What a shard of an edge tells another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EdgeHandoff {
     /// The sender holds the flow of a phone until `until`; where that is over, it does not hold
     /// it any more.
     Holds {
@@ -120,7 +129,12 @@ pub enum Handoff {
         /// Its domain, in lower case.
         realm: Box<[u8]>,
     },
-    /// The record of an address of record has changed.
+}
+
+/// What a shard of a home tells another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HomeHandoff {
+    /// The row of an address of record has changed.
     Row {
         /// As in `Output::Store`.
         key: Box<[u8]>,
