@@ -14,6 +14,7 @@
 //!   a test that cites it.
 //! - What the pages for readers name is there.
 //! - A function with a namesake in another room has a reason.
+//! - A type of the core with a namesake in another room has a reason.
 //! - A public function of the core is named outside of it.
 
 mod circles;
@@ -22,6 +23,7 @@ mod pages;
 mod publics;
 mod rules;
 mod source;
+mod type_names;
 
 use std::path::Path;
 
@@ -287,6 +289,11 @@ fn what_the_pages_name_is_there() {
 fn what_stands_in_two_rooms_has_a_reason() {
     let all = sources(&["src", "perf/load/src"]);
     none(&namesakes::found(&all, &namesakes::ALLOWED));
+}
+
+#[test]
+fn types_that_two_rooms_name_alike_have_a_reason() {
+    none(&type_names::found(&sources(&["src"]), &type_names::ALLOWED));
 }
 
 #[test]
