@@ -1,11 +1,11 @@
-//! The way between the shards of a node: one bounded ring for each ordered pair,
+//! The way between the shards of a node: one bounded queue for each ordered pair,
 //! with one writer and one reader, and a bell for each shard.
 //!
-//! - A shard looks at its rings whenever it is awake, so a bell is rung only for
+//! - A shard looks at its queues whenever it is awake, so a bell is rung only for
 //!   one that may sleep. A shard says that it is about to sleep *before* it looks
-//!   at its rings a last time, and a writer looks for that *after* it wrote: one
+//!   at its queues a last time, and a writer looks for that *after* it wrote: one
 //!   of the two always sees the other.
-//! - A full ring drops the newest and counts it (`limits::HANDOFFS_MAX`).
+//! - A full queue drops the newest and counts it (`limits::HANDOFFS_MAX`).
 //! - The shards of a node end together: one that closed its sockets early would
 //!   make the kernel give its flows to the others.
 
@@ -26,8 +26,8 @@ pub struct Mesh {
     /// By shard; none to itself.
     out: Vec<Option<SyncSender<Handoff>>>,
     /// By shard; none from itself.
-    rings: Vec<Option<Receiver<Handoff>>>,
-    /// Taken out of the rings and not yet handled.
+    queues: Vec<Option<Receiver<Handoff>>>,
+    /// Taken out of the queues and not yet handled.
     waiting: VecDeque<(u8, Handoff)>,
     bells: Vec<Bell>,
     shared: Arc<Shared>,
@@ -74,7 +74,7 @@ pub fn mesh(shards: usize) -> io::Result<Vec<Mesh>> {
         ends.push(Mesh {
             own,
             out: (0..shards).map(|_| None).collect(),
-            rings: (0..shards).map(|_| None).collect(),
+            queues: (0..shards).map(|_| None).collect(),
             waiting: VecDeque::new(),
             bells,
             shared: Arc::clone(&shared),
@@ -84,9 +84,9 @@ pub fn mesh(shards: usize) -> io::Result<Vec<Mesh>> {
     }
     for from in 0..shards {
         for to in (0..shards).filter(|to| *to != from) {
-            let (writer, ring) = sync_channel(room);
+            let (writer, queue) = sync_channel(room);
             ends[from].out[to] = Some(writer);
-            ends[to].rings[from] = Some(ring);
+            ends[to].queues[from] = Some(queue);
         }
     }
     Ok(ends)
@@ -103,7 +103,7 @@ impl Mesh {
         self.own
     }
 
-    /// Writes to another shard's ring; false when it is full, or its reader gone.
+    /// Writes to another shard's queue; false when it is full, or its reader gone.
     pub(super) fn give(&mut self, to: u8, handoff: Handoff) -> bool {
         let to = usize::from(to);
         let Some(Some(writer)) = self.out.get(to) else {
@@ -198,11 +198,11 @@ impl Mesh {
         Ok(all)
     }
 
-    /// Takes a batch out of each ring.
+    /// Takes a batch out of each queue.
     fn look(&mut self) {
-        for (from, ring) in (0..).zip(&self.rings) {
-            let Some(ring) = ring else { continue };
-            let batch = ring.try_iter().take(limits::HANDOFF_BATCH);
+        for (from, queue) in (0..).zip(&self.queues) {
+            let Some(queue) = queue else { continue };
+            let batch = queue.try_iter().take(limits::HANDOFF_BATCH);
             self.waiting.extend(batch.map(|handoff| (from, handoff)));
         }
     }
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_ring_takes_no_more_until_it_is_read() {
+    fn a_full_queue_takes_no_more_until_it_is_read() {
         let mut ends = mesh(2).unwrap();
         let room = limits::HANDOFFS_MAX / 2;
         let taken = (0..room + 5).filter(|_| ends[0].give(1, word(1))).count();

@@ -30,7 +30,7 @@ impl World {
         self.shards_of(addr).len()
     }
 
-    /// The rings between the shards of a node are full from now on, or no more.
+    /// The queues between the shards of a node are full from now on, or no more.
     pub(crate) fn fill_rings(&mut self, addr: &str, are_full: bool) {
         let ip = addr.parse::<SocketAddr>().unwrap().ip();
         self.full.retain(|full| *full != ip);
