@@ -110,9 +110,9 @@ impl Source {
         self.credit = u16::try_from(credit).unwrap_or(u16::MAX);
     }
 
-    fn take(&mut self, now: Instant, kind: SourceLimit) -> bool {
-        let (refill, depth) = kind.times();
-        let full = &mut self.full[kind as usize];
+    fn take(&mut self, now: Instant, limit: SourceLimit) -> bool {
+        let (refill, depth) = limit.times();
+        let full = &mut self.full[limit as usize];
         let next = (*full).max(now) + refill;
         let admitted = next.since(now) <= depth;
         if admitted {
@@ -183,9 +183,9 @@ impl Guard {
     }
 
     /// Takes one from the source's bucket. False: it is empty.
-    pub(crate) fn admit(&mut self, now: Instant, ip: IpAddr, kind: SourceLimit) -> bool {
+    pub(crate) fn admit(&mut self, now: Instant, ip: IpAddr, limit: SourceLimit) -> bool {
         let source = self.source(now, ip);
-        source.is_none_or(|source| source.take(now, kind))
+        source.is_none_or(|source| source.take(now, limit))
     }
 
     /// Takes one for a request, whose bytes may be answered by as many.
@@ -343,15 +343,17 @@ impl Guard {
 
     /// Whether the bucket has one left; takes none.
     #[must_use]
-    pub fn has(&self, now: Instant, ip: IpAddr, kind: SourceLimit) -> bool {
+    pub fn has(&self, now: Instant, ip: IpAddr, limit: SourceLimit) -> bool {
         let ip = ip.to_canonical();
         if self.sets.is_empty() || self.is_unlimited(ip) {
             return true;
         }
         let (key, set) = self.key_and_set(ip);
-        let (refill, depth) = kind.times();
+        let (refill, depth) = limit.times();
         let held = self.sets[set].iter().find(|source| source.key == key);
-        held.is_none_or(|source| (source.full[kind as usize].max(now) + refill).since(now) <= depth)
+        held.is_none_or(|source| {
+            (source.full[limit as usize].max(now) + refill).since(now) <= depth
+        })
     }
 
     /// The entry of a source that has one.

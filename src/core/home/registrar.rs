@@ -63,6 +63,11 @@ impl Home {
         if let Err(reply) = self.check_store(pass) {
             return Verdict::Answer(reply);
         }
+        self.carry_out(pass)
+    }
+
+    /// Changes the bindings as an admitted REGISTER asks, and answers with what they are then.
+    fn carry_out(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         // `update` puts the Path together behind the address of record; what follows reads
         // the address alone.
         let end = pass.plan.text.len();
@@ -70,7 +75,7 @@ impl Home {
         pass.plan.text.truncate(end);
         match updated {
             Ok(outbound) => {
-                self.describe(pass.now, request, pass.plan, outbound);
+                self.describe(pass.now, pass.request, pass.plan, outbound);
                 if let Some(number) = self.tentative.awaited() {
                     return Verdict::AnswerOnceStored(number);
                 }
