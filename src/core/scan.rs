@@ -258,7 +258,7 @@ impl Pass<'_> {
             {
                 self.add_defect(Malformed::CSeq);
             }
-            Some(StartLine::Response { .. }) => self.message.method = Method::from_name(token),
+            Some(StartLine::Response { .. }) => self.message.method = Method::from_token(token),
             Some(StartLine::Request { method, .. }) => self.message.method = method,
             None => {}
         }

@@ -68,7 +68,7 @@ impl Method {
 
     /// Methods are case-sensitive (RFC 3261 §7.1).
     #[must_use]
-    pub fn from_name(token: &[u8]) -> Self {
+    pub fn from_token(token: &[u8]) -> Self {
         match token {
             b"ACK" => Self::Ack,
             b"BYE" => Self::Bye,
@@ -120,10 +120,10 @@ mod tests {
 
     #[test]
     fn methods_are_case_sensitive_and_never_unescaped() {
-        assert_eq!(Method::from_name(b"REGISTER"), Method::Register);
+        assert_eq!(Method::from_token(b"REGISTER"), Method::Register);
         for other in [&b"register"[..], b"RE%47IST%45R", b"INVITE ", b""] {
             assert_eq!(
-                Method::from_name(other),
+                Method::from_token(other),
                 Method::Other,
                 "{}",
                 other.escape_ascii()

@@ -29,7 +29,7 @@ pub(super) fn parse(
     let end = find(cursor.rest(), b' ');
     let uri = up_to(&mut cursor, end);
     let version = cursor.rest();
-    let method = Method::from_name(first.of(bytes));
+    let method = Method::from_token(first.of(bytes));
     let sound =
         !uri.is_empty() && (method != Method::Other || ByteClass::TOKEN.holds_all(first.of(bytes)));
     let request = |uri| StartLine::Request {
