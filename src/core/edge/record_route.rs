@@ -30,7 +30,7 @@
 use super::flow_bindings::{FlowBinding, User};
 use super::state::Edge;
 use super::token::STICKY;
-use super::uris::Side;
+use super::uris::EdgeSide;
 use super::{Follows, Subscriber, Token, flow_token};
 use crate::id::{Flow, Transport};
 use crate::omit::Omit;
@@ -73,7 +73,7 @@ enum Value<'a> {
     PhoneToken(&'a [u8]),
     /// Our address on a side, for a phone that sends to the address in its Route. The user part
     /// is the phone's `PhoneName`, or a flow token.
-    Address(&'a [u8], Side),
+    Address(&'a [u8], EdgeSide),
     /// Our name and a transport, for a phone that resolves the name in its Route; the user
     /// part is that of `Address`.
     Name(&'a [u8], Transport),
@@ -94,7 +94,7 @@ impl Edge {
             return;
         }
         let (bytes, message) = (pass.request.bytes, pass.request.message);
-        let (phone, home) = Side::both(pass.net, flow, home);
+        let (phone, home) = EdgeSide::both(pass.net, flow, home);
         // Taken out of the plan, which is borrowed while the text is written.
         let mut text = std::mem::take(&mut pass.plan.text);
         let Some((named, end)) = self.write_user_parts(pass, flow, token, direction, &mut text)
@@ -380,7 +380,7 @@ impl Edge {
 impl<'a> Value<'a> {
     /// The values for the home and for a phone on `side`, and whether the one for the home serves
     /// both.
-    fn pair(home: Self, side: Side, follows: Follows, user: &'a [u8]) -> (Self, Self, bool) {
+    fn pair(home: Self, side: EdgeSide, follows: Follows, user: &'a [u8]) -> (Self, Self, bool) {
         let own = match follows {
             Follows::Flow | Follows::Address => Self::Address(user, side),
             Follows::Name => Self::Name(user, side.transport),

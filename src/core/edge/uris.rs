@@ -21,7 +21,7 @@ pub(super) struct UriAddress {
 /// One side of the edge, that of the phone or that of the home: what a URI of the edge must say
 /// to be reached from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Side {
+pub(super) struct EdgeSide {
     pub(super) transport: Transport,
     v6: bool,
     /// Peers alone are there.
@@ -70,8 +70,8 @@ impl Edge {
     /// The address this edge is known by on one side, as a URI's host, port,
     /// `maddr` and transport. A listener may stand on the unspecified address or behind
     /// address translation, so the configured one is written where it fits.
-    pub(super) fn own_address(&self, net: &Net, side: Side, secure: bool, lines: &mut Vec<u8>) {
-        let Side {
+    pub(super) fn own_address(&self, net: &Net, side: EdgeSide, secure: bool, lines: &mut Vec<u8>) {
+        let EdgeSide {
             transport,
             v6,
             core,
@@ -127,7 +127,7 @@ impl Edge {
     }
 }
 
-impl Side {
+impl EdgeSide {
     /// The side of the phone, which is never the core side, and the side of `home`.
     pub(super) fn both(net: &Net, flow: Flow, home: Hop) -> (Self, Self) {
         let phone = Self {
