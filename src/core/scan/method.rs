@@ -68,7 +68,7 @@ impl Method {
 
     /// Methods are case-sensitive (RFC 3261 §7.1).
     #[must_use]
-    pub fn from_token(token: &[u8]) -> Self {
+    pub(crate) fn from_token(token: &[u8]) -> Self {
         match token {
             b"ACK" => Self::Ack,
             b"BYE" => Self::Bye,
