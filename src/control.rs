@@ -17,6 +17,7 @@
 
 mod admin;
 mod certificates;
+mod cluster;
 mod dns;
 mod flow_table;
 mod name_server;
@@ -30,6 +31,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use nix::sys::signal::{SigSet, Signal};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
@@ -47,7 +49,8 @@ pub use subscribers::{ListFault, ListFile, read as read_subscribers};
 
 use crate::io::{DnsRequest, Order, Orders, Record};
 use crate::limits;
-use admin::Node;
+use admin::{Listeners, Node};
+use cluster::Cluster;
 use name_server::Served;
 use reload::{Shown, Told};
 
@@ -123,6 +126,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     let (ask_reload, reloads) = mpsc::channel(limits::RELOADS_WAITING_MAX);
     let (to_dns, servers) = watch::channel(running.config.dns_servers.clone());
     let (to_name_server, served) = watch::channel(Served::of(&running.config));
+    let (to_page, cluster) = watch::channel(Cluster::of(&running.config));
     let drains = Arc::new(AtomicBool::new(false));
     let node = Node {
         name: running.config.name.clone(),
@@ -136,11 +140,15 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
             .map(Certificates::shown)
             .unwrap_or_default(),
         drains: Arc::clone(&drains),
+        cluster,
+        listeners: Listeners::default(),
+        started: Instant::now(),
     };
     let told = Told {
         shards: Arc::clone(&shards),
         servers: to_dns,
         zone: to_name_server,
+        cluster: to_page,
         status: node.status.clone(),
         certificates: Arc::clone(&node.certificates),
     };

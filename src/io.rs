@@ -28,6 +28,7 @@ mod icmp;
 mod inbox;
 mod machine;
 mod mesh;
+mod notices;
 mod outgoing;
 mod purpose;
 mod record;
@@ -51,6 +52,7 @@ pub use inbox::{
 };
 pub use machine::{take_small_pages, warn_about_machine};
 pub use mesh::{Mesh, mesh};
+pub use notices::Told;
 pub use purpose::Purpose;
 pub use record::{Record, StoreSender, StoreState, to_store};
 pub use rlimit::raise_open_files;

@@ -110,6 +110,8 @@ const PORT: u16 = 5060;
 const TLS_PORT: u16 = 5061;
 /// Where the edges answer the DNS: not where multicast DNS is, on many machines.
 const DNS_PORT: u16 = 5300;
+/// Where each node has its metrics, and its page.
+const PAGE_PORT: u16 = 9090;
 
 /// Runs the lab until a signal ends it.
 ///

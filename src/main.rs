@@ -11,7 +11,9 @@ use steadfast::config::reference;
 use steadfast::control::LogFilter;
 use steadfast::version::VERSION;
 use steadfast::zone::{self, Difference, Weight, Zone};
-use steadfast::{bindings, config, control, init, lab, manual, node, rejected, reload, ua, why};
+use steadfast::{
+    bindings, config, control, init, lab, manual, node, rejected, reload, top, ua, why,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Per-thread heaps suit a shard per core.
@@ -68,6 +70,8 @@ enum Command {
     Reload(reload::Options),
     /// Ask a running node which configuration it goes by, and what waits for a restart
     Status(reload::StatusOptions),
+    /// Look at running nodes side by side in this terminal, until q
+    Top(top::Options),
     /// Ask a running node what it refused of late, and why
     Rejected(rejected::Options),
     /// Ask a home for the bindings of an address of record, or take them away
@@ -118,6 +122,7 @@ fn main() -> ExitCode {
         Command::Why(options) => end(why::ask(&options).map(say), FAILED),
         Command::Reload(options) => end(reload::ask(&options).map(say), FAILED),
         Command::Status(options) => end(reload::status(&options).map(say), FAILED),
+        Command::Top(options) => end(top::run(&options), FAILED),
         Command::Rejected(options) => end(rejected::ask(&options).map(say), FAILED),
         Command::Bindings(command) => end(bindings::run(&command).map(say), FAILED),
         Command::Ua(command) => end(ua::run(&command), FAILED),

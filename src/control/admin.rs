@@ -8,6 +8,8 @@
 //!   they are taken away, there and at the edges. `&json` as above.
 //! - `/status`: which configuration the node goes by, and what waits for a restart; `?json`.
 //! - `/reload`: with POST, has the configuration taken over; 422 and a sentence if it cannot be.
+//! - `/`: a page for a browser, with `/events` as what it is told each second, and `/view`,
+//!   which is the same once (`page`, `view`).
 //! - `/livez`, `/readyz`, `/healthz`: whether it lives, takes traffic, is well: 200 or 503
 //!   (`health`).
 //!
@@ -18,29 +20,34 @@ mod bindings;
 mod health;
 mod json;
 mod metrics;
+mod page;
 mod rejected;
 mod sockets;
 mod status;
+mod view;
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+pub(super) use self::page::Listeners;
 pub use self::sockets::{AdminFault, AdminSockets, check};
 
 use self::bindings::BindingsChange;
 use self::json::quoted;
 use self::metrics::{ProcessNumbers, Scrape};
 use super::ShownCertificates;
+use super::cluster::Cluster;
 use super::reload::{Request, Shown};
 use crate::io::{Answer, Order, Orders, Question, StoreState};
 use crate::limits;
@@ -58,6 +65,11 @@ pub(super) struct Node {
     pub(super) certificates: Arc<ShownCertificates>,
     /// It was told to end, and drains.
     pub(super) drains: Arc<AtomicBool>,
+    /// What its configuration says of the cluster.
+    pub(super) cluster: watch::Receiver<Cluster>,
+    /// Who looks at its page.
+    pub(super) listeners: Listeners,
+    pub(super) started: Instant,
 }
 
 /// Answers until the thread ends.
@@ -66,7 +78,8 @@ pub(super) async fn serve(admin_sockets: AdminSockets, node: Node) -> io::Result
     let public = Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready));
+        .route("/readyz", get(health::ready))
+        .merge(page::routes());
     let all = public
         .clone()
         .route("/why", get(why))
@@ -196,7 +209,7 @@ async fn why(
         .await;
     let all = answers.iter().filter_map(|(shard, answer)| match answer {
         Answer::Why(facts) => Some((*shard, facts)),
-        Answer::Bindings(_) | Answer::Numbers(_) | Answer::Rejected(..) => None,
+        Answer::Bindings(_) | Answer::Numbers(_) | Answer::Peers(..) | Answer::Rejected(..) => None,
     });
     if query.contains_key("json") {
         let rows: Vec<_> = all.map(|(shard, facts)| why_json(shard, facts)).collect();

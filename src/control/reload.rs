@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::certificates::{Certificates, ShownCertificates};
+use super::cluster::Cluster;
 use super::give_all;
 use super::name_server::Served;
 use super::stamp::{Stamp, stamp};
@@ -124,9 +125,20 @@ pub(super) struct Told {
     pub(super) servers: watch::Sender<Vec<SocketAddr>>,
     /// What is served of the DNS.
     pub(super) zone: watch::Sender<Option<Served>>,
+    /// What is shown of the cluster.
+    pub(super) cluster: watch::Sender<Cluster>,
     pub(super) status: Shown,
     /// The certificates, for whoever asks.
     pub(super) certificates: Arc<ShownCertificates>,
+}
+
+impl Told {
+    /// What the control thread itself goes by.
+    fn show(&self, config: &Config) {
+        self.servers.send_replace(config.dns_servers.clone());
+        self.zone.send_replace(Served::of(config));
+        self.cluster.send_replace(Cluster::of(config));
+    }
 }
 
 /// Reads again whatever changes, or is asked for, until the thread ends.
@@ -292,8 +304,7 @@ async fn put_in_place(running: Running, next: Next, told: &Told) -> Running {
         drain_for: config.drain_for,
     });
     let behind = tell_shards(&told.shards, &settings).await;
-    told.servers.send_replace(config.dns_servers.clone());
-    told.zone.send_replace(Served::of(&config));
+    told.show(&config);
     for warning in config.warnings() {
         if !before.warnings().contains(&warning) {
             tracing::warn!("{warning}");

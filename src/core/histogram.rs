@@ -6,7 +6,7 @@ use crate::time::Duration;
 /// The longest duration of each class but the last, in microseconds: 1, 2.5 and 5 of each
 /// power of ten from 0.1 ms, which is a turn of a shard, to a minute, which is how long a
 /// phone rings.
-const BOUNDS_US: [u64; 18] = [
+pub const BOUNDS_US: [u64; 18] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];

@@ -22,6 +22,7 @@ mod icmp;
 mod input;
 mod keepalives;
 mod liveness;
+mod peers;
 mod reconfigure;
 mod streams;
 mod timers;
@@ -47,6 +48,7 @@ use crate::trust::Ingress;
 use self::handoffs::{hand_pong, hand_response};
 
 pub use self::input::{Input, Role, Setup};
+pub use self::peers::{PeerReport, WatchedPeer};
 pub use self::reconfigure::{Configuration, RoleSettings};
 pub use crate::send::{Handoff, Local, Notice, Output};
 

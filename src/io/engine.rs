@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::completion_id::{self, CompletionId};
 use super::inbox::Inbox;
 use super::mesh::Mesh;
+use super::notices::Notices;
 use super::ring::{Completion, Receiver, Ring, Room, Side};
 use super::sockets::Bound;
 use super::streams::Streams;
@@ -62,6 +63,7 @@ pub(super) struct Engine {
     turns: Turns,
     /// How long a drain lasts at most.
     drain_for: Duration,
+    notices: Notices,
     /// Set by the order to drain: when the shard ends at the latest.
     ends_at: Option<Instant>,
 }
@@ -152,6 +154,7 @@ impl Engine {
             counters: Counters::default(),
             turns: Turns::default(),
             drain_for,
+            notices: Notices::default(),
             ends_at: None,
         })
     }

@@ -8,12 +8,13 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use tokio::sync::mpsc;
 
 use super::bell::Bell;
+use super::notices::Told;
 use super::tls::Tls;
 use crate::histogram::Histogram;
 use crate::id::Transport;
 use crate::locate::{LookupId, Records};
 use crate::proxy::{Facts, Reason, Reject, Traffic};
-use crate::shard::Configuration;
+use crate::shard::{Configuration, PeerReport};
 use crate::time::Duration;
 use crate::{home, limits};
 
@@ -89,6 +90,8 @@ pub struct NewSettings {
 pub enum Question {
     /// What it counted and what it holds.
     Numbers,
+    /// Which homes and edges it knows of, and what it told its operator of late.
+    Peers,
     /// Why a request for this URI goes where it goes.
     Why(Arc<[u8]>),
     /// How often it refused something, by reason.
@@ -106,6 +109,8 @@ pub enum Question {
 pub enum Answer {
     /// To `Question::Numbers`.
     Numbers(Box<Numbers>),
+    /// To `Question::Peers`.
+    Peers(Box<PeerReport>, Vec<Told>),
     /// To `Question::Why`.
     Why(Facts),
     /// To `Question::Reasons`, and to `Question::Rejected` with the last ones.

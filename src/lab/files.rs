@@ -12,7 +12,7 @@ use crate::control::private;
 use crate::id::Transport;
 use crate::limits;
 
-use super::{DNS_PORT, EDGES, Fault, HOME, NodeAddress, PORT, TLS_PORT};
+use super::{DNS_PORT, EDGES, Fault, HOME, NodeAddress, PAGE_PORT, PORT, TLS_PORT};
 
 /// Whom the nodes count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ fn head(node: NodeAddress, pair: &str, shape: Shape) -> String {
         text.push_str(&format!(", \"tls:{ip}:{TLS_PORT}\""));
     }
     text.push_str(&format!(
-        "]\ncontrol = \"{name}.sock\"\nshards = {shards}\ndrain_for = {}\n",
+        "]\ncontrol = \"{name}.sock\"\nmetrics = \"{ip}:{PAGE_PORT}\"\nshards = {shards}\ndrain_for = {}\n",
         limits::DRAIN_MAX.as_secs()
     ));
     if counts == Counts::Everybody {

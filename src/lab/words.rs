@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitStatus;
 
-use super::{DNS_PORT, EDGES, HOME, NodeAddress, PORT, TLS_PORT, ending};
+use super::{DNS_PORT, EDGES, HOME, NodeAddress, PAGE_PORT, PORT, TLS_PORT, ending};
 use crate::id::Transport;
 
 /// The page printed once every node listens; the two phones speak TLS where the
@@ -58,6 +58,10 @@ While they talk, kill the edge that carries joe's side of the call:
   kill -9 {victim}
 
 The call goes on, and the next BYE or re-INVITE goes through the other edge.
+A picture of the cluster, as each node sees it, for a browser:
+
+  http://{first}:{PAGE_PORT}/    http://{home}:{PAGE_PORT}/
+
 Why a request goes where it goes:
 
   steadfast why sip:joe@example.com --node {folder}/home.sock

@@ -14,6 +14,7 @@
 mod abuse;
 mod agent;
 mod baresip;
+mod browser;
 mod call;
 mod capture;
 mod certificates;
@@ -32,6 +33,7 @@ mod load;
 mod metrics;
 mod mistakes;
 mod open_metrics;
+mod page;
 mod peers;
 mod process;
 mod records;
@@ -48,6 +50,7 @@ mod survival;
 mod tls;
 #[path = "../records/tool.rs"]
 mod tool;
+mod top;
 mod ua;
 mod why;
 mod worked_flow;

@@ -23,6 +23,7 @@ pub(super) fn of(answers: Vec<(usize, Answer)>) -> Result<BindingReport, String>
             Answer::Bindings(Err(why)) => refused = Some(why),
             Answer::Bindings(Ok(_))
             | Answer::Numbers(_)
+            | Answer::Peers(..)
             | Answer::Rejected(..)
             | Answer::Why(_) => {}
         }

@@ -17,19 +17,13 @@ use super::Node;
 use crate::io::{Answer, HOMES_IN_REACH, Number, Question};
 
 pub(super) async fn live(State(admin): State<Arc<Node>>) -> Response {
-    admin.findings().await.said("alive")
+    said(&admin.findings().await.reasons, "alive")
 }
 
 pub(super) async fn ready(State(admin): State<Arc<Node>>) -> Response {
-    let mut findings = admin.findings().await;
-    let drains = admin.drains.load(Ordering::Acquire);
-    findings.add_if(drains, "it drains, and begins nothing new");
-    findings.add_if(findings.lacks_home, "no home is in reach");
-    findings.add_if(
-        admin.certificates.none_valid(),
-        "none of its certificates is valid",
-    );
-    findings.said("ready")
+    let findings = admin.findings().await;
+    let reasons = admin.not_ready(findings);
+    said(&reasons, "ready")
 }
 
 pub(super) async fn health(State(admin): State<Arc<Node>>) -> Response {
@@ -40,11 +34,11 @@ pub(super) async fn health(State(admin): State<Arc<Node>>) -> Response {
         findings.reasons.push(text);
     }
     let all = format!("{} of {0} shards answer", admin.shards.len());
-    findings.said(&all)
+    said(&findings.reasons, &all)
 }
 
 /// What is wrong with a node, a line for each.
-struct Findings {
+pub(super) struct Findings {
     reasons: Vec<String>,
     /// A shard of this edge reaches no home.
     lacks_home: bool,
@@ -54,35 +48,52 @@ impl Node {
     /// Asks the shards.
     async fn findings(&self) -> Findings {
         let answers = self.ask_shards(&Question::Numbers).await;
-        let (alive, all) = (answers.len(), self.shards.len());
-        let mut findings = Findings {
-            reasons: Vec::new(),
-            lacks_home: answers.iter().any(|(_, answer)| lacks_home(answer)),
-        };
-        if alive < all {
-            let text = format!("{alive} of {all} shards answer");
-            findings.reasons.push(text);
-        }
-        findings
+        Findings::of(&answers, self.shards.len())
+    }
+
+    /// Why it takes no traffic, a line for each reason; nothing: it does.
+    pub(super) fn not_ready(&self, findings: Findings) -> Vec<String> {
+        let Findings {
+            mut reasons,
+            lacks_home,
+        } = findings;
+        let all = [
+            (
+                self.drains.load(Ordering::Acquire),
+                "it drains, and begins nothing new",
+            ),
+            (lacks_home, "no home is in reach"),
+            (
+                self.certificates.none_valid(),
+                "none of its certificates is valid",
+            ),
+        ];
+        let such = all.iter().filter(|(is_so, _)| *is_so);
+        reasons.extend(such.map(|(_, reason)| (*reason).to_owned()));
+        reasons
     }
 }
 
 impl Findings {
-    fn add_if(&mut self, is_so: bool, reason: &str) {
-        if is_so {
-            self.reasons.push(reason.to_owned());
+    /// What the answers to `Question::Numbers` of so many shards show.
+    pub(super) fn of(answers: &[(usize, Answer)], shards: usize) -> Self {
+        let alive = answers.len();
+        let silent = (alive < shards).then(|| format!("{alive} of {shards} shards answer"));
+        Self {
+            reasons: silent.into_iter().collect(),
+            lacks_home: answers.iter().any(|(_, answer)| lacks_home(answer)),
         }
     }
+}
 
-    /// 200 with `well` where nothing is wrong.
-    fn said(self, well: &str) -> Response {
-        if self.reasons.is_empty() {
-            return format!("{well}\n").into_response();
-        }
-        let lines = self.reasons.iter().map(|reason| format!("{reason}\n"));
-        let text: String = lines.collect();
-        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+/// 200 with `well` where nothing is wrong.
+fn said(reasons: &[String], well: &str) -> Response {
+    if reasons.is_empty() {
+        return format!("{well}\n").into_response();
     }
+    let lines = reasons.iter().map(|reason| format!("{reason}\n"));
+    let text: String = lines.collect();
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 fn lacks_home(answer: &Answer) -> bool {

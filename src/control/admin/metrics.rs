@@ -51,7 +51,7 @@ pub(super) fn numbers(answers: Vec<(usize, Answer)>) -> Vec<(usize, Box<Numbers>
     let all = answers.into_iter();
     all.filter_map(|(shard, answer)| match answer {
         Answer::Numbers(numbers) => Some((shard, numbers)),
-        Answer::Bindings(_) | Answer::Rejected(..) | Answer::Why(_) => None,
+        Answer::Bindings(_) | Answer::Peers(..) | Answer::Rejected(..) | Answer::Why(_) => None,
     })
     .collect()
 }
@@ -61,7 +61,7 @@ pub(super) fn reasons(answers: Vec<(usize, Answer)>) -> Vec<(usize, Vec<Reason>)
     let all = answers.into_iter();
     all.filter_map(|(shard, answer)| match answer {
         Answer::Rejected(reasons, _) => Some((shard, reasons)),
-        Answer::Bindings(_) | Answer::Numbers(_) | Answer::Why(_) => None,
+        Answer::Bindings(_) | Answer::Numbers(_) | Answer::Peers(..) | Answer::Why(_) => None,
     })
     .collect()
 }

@@ -15,7 +15,7 @@ pub(super) struct Refused {
     /// The most frequent first.
     reasons: Vec<Reason>,
     /// The oldest first.
-    last: Vec<Reject>,
+    pub(super) last: Vec<Reject>,
 }
 
 impl Refused {

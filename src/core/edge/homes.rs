@@ -133,6 +133,11 @@ impl Homes {
         }
     }
 
+    /// Where they are found, as far as is known.
+    pub(super) fn located(&self) -> &[(Transport, SocketAddr)] {
+        &self.located
+    }
+
     /// Addresses of homes where nothing has failed since they last worked.
     pub(super) fn in_reach(&self, net: &Net) -> usize {
         let located = self.located.iter();

@@ -109,7 +109,8 @@ impl Member {
     }
 
     /// The addresses where the homes and the other edges reach it.
-    pub(crate) fn peer_ips(&self) -> Vec<IpAddr> {
+    #[must_use]
+    pub fn peer_ips(&self) -> Vec<IpAddr> {
         let mut ips = Vec::new();
         for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
             for addr in self.peer_addrs(transport) {

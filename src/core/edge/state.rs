@@ -1,6 +1,8 @@
 //! The state of an edge: its fields, and what can be read off them alone; what the edge does stands in the other files of the room, which
 //! use this one.
 
+use std::net::SocketAddr;
+
 use super::flow_token;
 use super::homes::Homes;
 use super::phone_directory::PhoneDirectory;
@@ -110,6 +112,12 @@ impl Edge {
     #[must_use]
     pub(crate) const fn phones_over(&self, transport: Transport) -> u32 {
         self.flow_bindings.over(transport)
+    }
+
+    /// Where the homes are found, as far as is known.
+    #[must_use]
+    pub(crate) fn located_homes(&self) -> &[(Transport, SocketAddr)] {
+        self.homes.located()
     }
 
     /// Addresses of homes where nothing has failed since they last worked.

@@ -175,3 +175,13 @@ pub const CERTIFICATE_NOTICE_EVERY: Duration = Duration::from_secs(24 * 60 * 60)
 /// How often a watched file is looked at: a subscriber who was taken off the list
 /// is gone within a second, and the second look must find the file as the first.
 pub const FILE_WATCH: Duration = Duration::from_millis(250);
+/// Notices that a shard keeps for whoever looks at the cluster. Beyond it the oldest is
+/// forgotten, which the log still has.
+pub const NOTICES_KEPT: usize = 64;
+/// Listeners of the page at once, each a connection that is told something each second. One more
+/// gets 503.
+pub const PAGE_LISTENERS_MAX: usize = 16;
+/// How often they are told. What the shards have said serves all of them for as long.
+pub const PAGE_EVERY: Duration = Duration::from_secs(1);
+/// Refusals that the page shows: the last ones.
+pub const PAGE_REJECTS: usize = 20;

@@ -3,11 +3,10 @@
 use super::super::Record;
 use super::super::streams::Dial;
 use super::Engine;
-use crate::guard::Near;
 use crate::id::Flow;
 use crate::limits;
 use crate::locate::Records;
-use crate::shard::{Input, Notice, Output};
+use crate::shard::{Input, Output};
 
 impl Engine {
     /// Carries all output out, and what that brings about back in.
@@ -112,7 +111,10 @@ impl Engine {
                 let dropped = !self.mesh.give(to, handoff);
                 self.counters.handoff_drops += u64::from(dropped);
             }
-            Output::Notice(notice) => log(&notice),
+            Output::Notice(notice) => {
+                let unix = self.clock.wall().unix(self.now);
+                self.notices.tell(unix, &notice);
+            }
             // Nodes have no agent.
             Output::Event(_) => {}
         }
@@ -121,49 +123,5 @@ impl Engine {
     fn connect(&mut self, dial: Dial<'_>) {
         self.streams
             .connect(&mut self.ring, self.now, dial, &mut self.counters);
-    }
-}
-
-fn log(notice: &Notice) {
-    match notice {
-        Notice::PeerUp { peer, transport } => {
-            tracing::info!(%peer, transport = transport.uri_token(), "peer is up");
-        }
-        Notice::PeerDown {
-            peer,
-            transport,
-            why,
-        } => {
-            tracing::warn!(%peer, transport = transport.uri_token(), why, "peer is down");
-        }
-        Notice::UnrecognisedEdge { source, is_tls } => {
-            let why = if *is_tls {
-                "its certificate does not name the cluster: if it is an edge, give it one that does"
-            } else {
-                "it is not in `edge_peers`: if it is an edge, add it there"
-            };
-            tracing::warn!(%source, "phones that register through this address are sent away: {why}");
-        }
-        Notice::SipsRefused { source } => {
-            tracing::warn!(
-                %source,
-                "`sips` is refused with 480, here and from now on, where the way on is not TLS: \
-                 reach the homes over TLS (`home`), or have such phones use `sip` over TLS"
-            );
-        }
-        Notice::SheddingBegan { percent } => {
-            tracing::warn!(
-                percent,
-                "late in its work: a share of what is new is refused, the least worth first"
-            );
-        }
-        Notice::SheddingEnded { lasted, refused } => {
-            let seconds = lasted.as_secs();
-            tracing::info!(seconds, refused, "in time again: everything is taken in");
-        }
-        Notice::SourceNear { source, near } => {
-            let Near { held, most } = *near;
-            tracing::warn!(%source, held, most, "a source comes near its bound of connections");
-        }
     }
 }

@@ -44,6 +44,10 @@ impl Engine {
     pub(super) fn respond(&mut self, question: &Question) -> Answer {
         match question {
             Question::Numbers => Answer::Numbers(self.numbers()),
+            Question::Peers => {
+                let peers = Box::new(self.shard.peers(self.now));
+                Answer::Peers(peers, self.notices.last())
+            }
             Question::Why(uri) => Answer::Why(self.shard.why(self.now, uri)),
             Question::Reasons => Answer::Rejected(self.shard.reasons(), Vec::new()),
             Question::Rejected => {

@@ -92,6 +92,17 @@ struct Peer {
     owes_answer: bool,
 }
 
+/// How it is with a flow that is watched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watched {
+    pub(crate) flow: Flow,
+    pub(crate) role: KeepaliveRole,
+    /// Its peer is not silent.
+    pub(crate) is_up: bool,
+    /// When anything was received last.
+    pub(crate) heard: Instant,
+}
+
 /// What a peer has shown so far of how it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Responsiveness {
@@ -322,6 +333,16 @@ impl Peers {
     #[must_use]
     pub const fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// The flows that are watched, and how it is with each.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = Watched> {
+        self.list.iter().map(|peer| Watched {
+            flow: peer.flow,
+            role: peer.role,
+            is_up: peer.state == State::Alive,
+            heard: peer.heard,
+        })
     }
 
     /// Number of watched flows whose peers are not silent.
