@@ -36,7 +36,7 @@ use crate::id::Transport;
 use crate::send::{Clear, PeerRule, Ports};
 use crate::time::Duration;
 use crate::zone::Zone;
-use crate::{edge, home, io, limits};
+use crate::{edge, home, io, limits, memory};
 
 /// A node, as its file describes it.
 #[derive(Clone)]
@@ -76,6 +76,8 @@ pub struct Config {
     pub source_memory: usize,
     /// How long it goes on once it is told to end.
     pub drain_for: Duration,
+    /// What the node as a whole may use.
+    pub memory: memory::Bound,
     /// What it is.
     pub role: Role,
     /// Where an edge keeps the flows of its UDP phones, if it does.
@@ -279,8 +281,10 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let want = "a number of connections";
     let connections = root.number("connections_per_source", 1..=u16::MAX, want)?;
     let want = "a number of MiB";
-    let memory = root.number("source_memory", 1..=limits::SOURCE_MEMORY_MAX_MIB, want)?;
-    let memory = memory.map(|mib| usize::from(mib) << 20);
+    let source_memory = root.number("source_memory", 1..=limits::SOURCE_MEMORY_MAX_MIB, want)?;
+    let source_memory = source_memory.map(|mib| usize::from(mib) << 20);
+    let want = "how much memory the node may use, such as \"512M\" or \"2G\", or \"none\"";
+    let bound = root.parsed("memory", want, names::memory)?;
     let want = "the seconds that the node goes on for once it is told to end";
     let most = u32::try_from(limits::DRAIN_FOR_MAX.as_secs()).unwrap_or(u32::MAX);
     let drain_for = root.number("drain_for", 0..=most, want)?;
@@ -302,7 +306,8 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         key_files: role::key_files(&root, folder)?,
         unlimited,
         connections_per_source: connections.map_or(limits::SOURCE_STREAMS, u32::from),
-        source_memory: memory.unwrap_or(limits::SOURCE_MEMORY),
+        source_memory: source_memory.unwrap_or(limits::SOURCE_MEMORY),
+        memory: bound.unwrap_or(memory::Bound::OfGroup),
         drain_for,
         name,
         listen,

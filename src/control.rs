@@ -48,7 +48,7 @@ pub use store::{Store, StoreFault, check as check_store};
 pub use subscribers::{ListFault, ListFile, read as read_subscribers};
 
 use crate::io::{DnsRequest, Order, Orders, Record};
-use crate::limits;
+use crate::{limits, memory};
 use admin::{Listeners, Node};
 use cluster::Cluster;
 use name_server::Served;
@@ -162,6 +162,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         result = admin::serve(admin_sockets, node) => result?,
         () = dns::serve(questions, servers, &shards) => {}
         result = name_server::serve(name_server, served) => result?,
+        () = memory::watch() => {}
         _ = ended => {}
     }
     if let Some(flows) = flows {

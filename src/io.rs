@@ -55,7 +55,7 @@ pub use mesh::{Mesh, mesh};
 pub use notices::Told;
 pub use purpose::Purpose;
 pub use record::{Record, StoreSender, StoreState, to_store};
-pub use rlimit::raise_open_files;
+pub use rlimit::{check_files, raise_open_files};
 pub use sockets::{Listening, Sockets, check, open};
 
 use counters::Counters;
@@ -106,6 +106,16 @@ pub enum Fault {
         shards: usize,
         /// Cores there are.
         cores: usize,
+    },
+    /// Too few files may be open.
+    #[error(
+        "only {limit} files may be open, and this node needs {needed} and one for each connection: `ulimit -n 65536`, for systemd `LimitNOFILE=65536`"
+    )]
+    OpenFiles {
+        /// How many.
+        limit: u64,
+        /// What would do for a handful of connections.
+        needed: u64,
     },
     /// The executor could not be made, most often for want of io_uring.
     #[error("cannot start the executor ({0}): it needs io_uring, which a container may forbid")]

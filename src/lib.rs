@@ -28,6 +28,7 @@ pub mod init;
 pub mod io;
 pub mod lab;
 pub mod manual;
+pub mod memory;
 pub mod node;
 pub mod rejected;
 pub mod reload;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use steadfast::config::reference;
 use steadfast::control::LogFilter;
+use steadfast::memory::Counted;
 use steadfast::version::VERSION;
 use steadfast::zone::{self, Difference, Weight, Zone};
 use steadfast::{
@@ -18,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Per-thread heaps suit a shard per core.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counted<mimalloc::MiMalloc> = Counted(mimalloc::MiMalloc);
 
 /// A SIP edge proxy whose calls survive the death of the edge that carries
 /// them.

@@ -17,7 +17,7 @@ use crate::control::{
 use crate::edge::is_live;
 use crate::id::Transport;
 use crate::io::{self, Clock, Handle, Listening, Record, Start, StoreState};
-use crate::shard;
+use crate::{memory, shard};
 
 /// Why a node cannot run, each a sentence for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -89,9 +89,7 @@ pub const LISTENING: &str = "listening for SIP";
 pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> {
     let clock = Clock::start();
     io::take_small_pages();
-    io::check_kernel()?;
-    io::check_cores(config.shards)?;
-    io::raise_open_files()?;
+    check_room(&config)?;
     let sockets = io::open(&listening(&config), config.shards);
     let sockets = sockets.map_err(|fault| listen_fault(&config, fault))?;
     let admin_sockets = admin_sockets(&config)?;
@@ -101,6 +99,7 @@ pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> 
     let (role, subscribers) = (opened.role, opened.subscribers);
     let (disk, restored) = disk(opened.store, flows);
     say_warnings(&config);
+    memory::hold(config.memory);
     // What changes from here on is noticed.
     let mut certificates = config.tls.clone().map(control::Certificates::new);
     let tls = certificates.as_mut().map(control::Certificates::load);
@@ -275,12 +274,20 @@ pub fn check(config: &Config) -> Result<(), Fault> {
 /// # Errors
 /// Why it could not.
 pub fn check_machine(config: &Config) -> Result<(), Fault> {
-    io::check_kernel()?;
-    io::check_cores(config.shards)?;
+    check_room(config)?;
     check_files(config)?;
     io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
     name_server(config)?;
     check_doors(config, true)
+}
+
+/// Takes all the descriptors that there are, and finds out whether the kernel, the cores and
+/// those do for the node.
+fn check_room(config: &Config) -> Result<(), io::Fault> {
+    io::check_kernel()?;
+    io::check_cores(config.shards)?;
+    io::raise_open_files()?;
+    io::check_files(config.shards, listeners(config).len())
 }
 
 fn check_files(config: &Config) -> Result<(), Fault> {
@@ -383,6 +390,7 @@ fn listen_fault(config: &Config, fault: io::Fault) -> Fault {
             io::Purpose::CoreSide => &places.core,
         },
         io::Fault::LockedMemory { .. }
+        | io::Fault::OpenFiles { .. }
         | io::Fault::Cores { .. }
         | io::Fault::Executor(_)
         | io::Fault::OldKernel { .. }

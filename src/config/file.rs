@@ -65,6 +65,10 @@ pub struct NodeFile {
     /// calls, 10 at a home.
     #[schemars(range(min = 0, max = limits::DRAIN_FOR_MAX.as_secs()))]
     pub drain_for: Option<u32>,
+    /// How much memory the node may use, such as `"512M"` or `"2G"`; `"none"`: what there is.
+    /// Three quarters of what its control group may use where nothing is said, or what there is.
+    #[schemars(regex(pattern = "^ *([0-9]+[KMG]|none) *$"))]
+    pub memory: Option<String>,
     /// Certificates, for a node that speaks TLS.
     pub tls: Option<TlsSection>,
     /// An edge of a cluster. A file has this section or `[home]`.

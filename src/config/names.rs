@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::edge::{ConfiguredHop, CoreName, NextHop};
 use crate::grammar::params;
 use crate::id::Transport;
+use crate::limits;
 use crate::locate::{Question, Transports};
+use crate::memory::Bound;
 use crate::send::{self, Clear, HostRule, PeerRule};
 use crate::uri::{Uri, host_ip, same_host};
 
@@ -255,6 +257,31 @@ pub(super) fn node(text: &str) -> Result<String, String> {
         Err(format!(
             "is {text:?}, which should be letters, digits and hyphens, such as \"e1\""
         ))
+    }
+}
+
+/// `512M`, `2G` or `none`.
+pub(super) fn memory(text: &str) -> Result<Bound, String> {
+    let (number, unit) = text.split_at(text.len().saturating_sub(1));
+    let shift = match unit {
+        "K" => Some(10),
+        "M" => Some(20),
+        "G" => Some(30),
+        _ => None,
+    };
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let number = number.parse::<usize>().ok().filter(|_| digits);
+    let bytes = shift.and_then(|shift| number?.checked_mul(1 << shift));
+    match bytes {
+        _ if text == "none" => Ok(Bound::Nothing),
+        Some(bytes) if bytes >= limits::MEMORY_MIN => Ok(Bound::Bytes(bytes)),
+        Some(_) => Err(format!(
+            "is {text:?}, but a node needs {}M at the least",
+            limits::MEMORY_MIN >> 20
+        )),
+        None => Err(format!(
+            "is {text:?}, which should be like \"512M\" or \"2G\", or \"none\""
+        )),
     }
 }
 

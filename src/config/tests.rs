@@ -146,6 +146,29 @@ fn the_sockets_of_the_operator_are_read() {
         (config.control, config.metrics, config.unlimited),
         (None, None, None)
     );
+    let memory = |value: &str| read(&format!("{HEAD}memory = \"{value}\"\n{EDGE}"));
+    for (value, want) in [
+        ("512M", memory::Bound::Bytes(512 << 20)),
+        ("2G", memory::Bound::Bytes(2 << 30)),
+        ("none", memory::Bound::Nothing),
+    ] {
+        assert_eq!(memory(value).unwrap().memory, want);
+    }
+    assert_eq!(config.memory, memory::Bound::OfGroup);
+    for (value, want) in [
+        ("1M", "is \"1M\", but a node needs 64M at the least"),
+        (
+            "512",
+            "is \"512\", which should be like \"512M\" or \"2G\", or \"none\"",
+        ),
+        (
+            "99999999999999G",
+            "is \"99999999999999G\", which should be like \"512M\" or \"2G\", or \"none\"",
+        ),
+    ] {
+        let said = memory(value).err().unwrap().to_string();
+        assert_eq!(said, format!("e1.toml, line 3: `memory` {want}"));
+    }
     let wrong = format!("{HEAD}source_memory = 300\n{EDGE}");
     assert_eq!(
         read(&wrong).err().unwrap().to_string(),

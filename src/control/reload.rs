@@ -28,8 +28,8 @@ use crate::config::{Change, Config, Role, Source};
 use crate::home::{Revoked, Subscribers};
 use crate::io::tls::{Settings, Tls};
 use crate::io::{NewSettings, Order, Orders};
-use crate::limits;
 use crate::shard::{Configuration, RoleSettings};
+use crate::{limits, memory};
 
 /// What a node goes by, and the files that say so.
 pub struct Running {
@@ -304,6 +304,7 @@ async fn put_in_place(running: Running, next: Next, told: &Told) -> Running {
         drain_for: config.drain_for,
     });
     let behind = tell_shards(&told.shards, &settings).await;
+    memory::hold(config.memory);
     told.show(&config);
     for warning in config.warnings() {
         if !before.warnings().contains(&warning) {

@@ -10,6 +10,8 @@
 //!   as soon as there is one to pay, the next only where the debt has grown by
 //!   `limits::CLASS_STEP` since those below it did not suffice (as RFC 7415
 //!   §3.5.1 does it). No chance is involved, and no share is estimated.
+//! - Where the node may use so much memory and no more, the shell says what share of
+//!   what is new is to be refused for that as well, by the same order of worth.
 //! - The same [`Thinning`] serves the share that a peer asks for (RFC 7339
 //!   §5.10.1).
 //!
@@ -110,6 +112,8 @@ pub struct Admission {
     /// The share that is taken in, in thousandths.
     admitted: u32,
     thinning: Thinning,
+    /// What is refused for want of memory.
+    short: Thinning,
     /// When the share was settled last, while there is something to tell.
     reported_at: Option<Instant>,
     /// When it was more than none last.
@@ -124,6 +128,7 @@ impl Default for Admission {
             due: Instant::ZERO,
             admitted: ALL,
             thinning: Thinning::NONE,
+            short: Thinning::NONE,
             reported_at: None,
             shed: Instant::ZERO,
         }
@@ -143,10 +148,26 @@ impl Admission {
         }
     }
 
+    /// Memory is so short that this share of what comes is to be refused, in percent.
+    pub const fn set_short(&mut self, now: Instant, percent: u8) {
+        if self.short.loss == percent {
+            return;
+        }
+        self.short.set(percent);
+        self.shed = now;
+        self.reported_at = Some(now);
+    }
+
+    /// True while a share is refused for want of memory.
+    #[must_use]
+    pub(crate) const fn is_short(&self) -> bool {
+        self.short.loss > 0
+    }
+
     /// True while a share is refused: otherwise `admits` takes all in.
     #[must_use]
     pub(crate) const fn is_shedding(&self) -> bool {
-        self.thinning.loss > 0
+        self.loss() > 0
     }
 
     /// Whether a request of that class is taken in.
@@ -157,13 +178,16 @@ impl Admission {
         if now >= self.due {
             self.settle(now, Duration::ZERO);
         }
-        self.thinning.admits(class)
+        // Both add up what is owed, whoever pays.
+        let is_in_time = self.thinning.admits(class);
+        self.short.admits(class) && is_in_time
     }
 
-    /// The share that is refused now, in percent.
+    /// The share that is refused now, in percent: the larger one of both.
     #[must_use]
     pub const fn loss(&self) -> u8 {
-        self.thinning.loss
+        let (late, short) = (self.thinning.loss, self.short.loss);
+        if late > short { late } else { short }
     }
 
     /// What peers are told: the share in percent, none for a while after its end,
@@ -172,7 +196,7 @@ impl Admission {
     #[must_use]
     pub fn report(&self) -> Option<(u8, Instant)> {
         self.reported_at
-            .map(|reported_at| (self.thinning.loss, reported_at))
+            .map(|reported_at| (self.loss(), reported_at))
     }
 
     /// The end of a period, or of several when nothing happened until the turn
@@ -197,6 +221,7 @@ impl Admission {
         }
         let loss = (ALL - self.admitted).div_ceil(10);
         self.thinning.set(u8::try_from(loss).unwrap_or(100));
+        let loss = self.loss();
         if loss > 0 {
             self.shed = now;
         }
@@ -278,6 +303,27 @@ mod tests {
             refused(&mut thinning, &[class], 1_000);
             assert_eq!(refused(&mut thinning, &[class], 100), [35], "{class:?}");
         }
+    }
+
+    #[test]
+    fn a_shard_short_of_memory_takes_in_no_more_than_it_may_however_early_it_is() {
+        // V-6
+        let mut admission = Admission::default();
+        let now = Instant::ZERO + Duration::from_secs(1);
+        admission.set_short(now, 100);
+        assert_eq!(admission.report(), Some((100, now)));
+        let mut takes = |class| (0..1_000).filter(|_| admission.admits(now, class)).count();
+        // Each class is asked to pay once those below it have not sufficed.
+        assert!(takes(RequestClass::Call) < 50);
+        assert!(takes(RequestClass::New) == 0);
+        assert_eq!(takes(RequestClass::Standing), 1_000);
+        admission.set_short(now, 0);
+        assert!(!admission.is_shedding() && admission.admits(now, RequestClass::New));
+        // Peers are told for a while that it is over, and then nothing.
+        assert_eq!(admission.report(), Some((0, now)));
+        let later = now + limits::OC_END + PERIOD;
+        admission.measured(later, Duration::ZERO);
+        assert_eq!(admission.report(), None);
     }
 
     #[test]

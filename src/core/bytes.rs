@@ -43,6 +43,8 @@ struct Stock {
     used: Cell<usize>,
     /// Their bound.
     most: Cell<usize>,
+    /// What comes back is freed.
+    is_short: Cell<bool>,
 }
 
 impl Default for Stock {
@@ -51,6 +53,7 @@ impl Default for Stock {
             shelves: RefCell::default(),
             used: Cell::new(0),
             most: Cell::new(limits::BUFFER_BYTES_MAX),
+            is_short: Cell::new(false),
         }
     }
 }
@@ -109,6 +112,24 @@ impl Pool {
         self.stock.most.set(bytes);
     }
 
+    /// While memory is short nothing is kept ready: what comes back is freed, and each call of
+    /// this frees some of what lies there, the largest first.
+    pub(crate) fn set_short(&self, is_short: bool) {
+        self.stock.is_short.set(is_short);
+        if !is_short {
+            return;
+        }
+        let mut left = limits::POOL_TRIM_MAX;
+        for shelf in self.stock.shelves.borrow_mut().iter_mut().rev() {
+            let stay = shelf.len().saturating_sub(left);
+            left -= shelf.len() - stay;
+            shelf.truncate(stay);
+            if stay == 0 {
+                shelf.shrink_to_fit();
+            }
+        }
+    }
+
     /// Buffers that lie ready, over all classes.
     #[must_use]
     pub fn idle(&self) -> usize {
@@ -138,7 +159,8 @@ impl Pool {
         // another one each time.
         let shelf = &mut self.stock.shelves.borrow_mut()[class];
         let most = limits::POOL_IDLE_MAX.min(limits::POOL_IDLE_BYTES_MAX / CLASSES[class]);
-        if capacity == CLASSES[class] && shelf.len() < most {
+        let is_short = self.stock.is_short.get();
+        if capacity == CLASSES[class] && shelf.len() < most && !is_short {
             shelf.push(memory);
         }
     }

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use socket2::Socket;
 
 use super::ring::Ring;
-use super::{Counters, completion_id};
+use super::{Counters, completion_id, rlimit};
 use crate::id::Transport;
+use crate::limits;
+use crate::time::Instant;
 
 /// A listening socket.
 pub(super) struct Listener {
@@ -78,11 +80,10 @@ impl Listener {
     }
 
     /// A connection waits, and no descriptor was left. Without one it would stay in the
-    /// backlog: the spare one is used to close it.
-    pub(super) fn turn_away(&mut self, ring: &mut Ring, counters: &mut Counters) {
-        if File::open("/dev/null").is_err() {
-            tracing::warn!("out of file descriptors: a connection was turned away");
-            counters.tcp_refused += 1;
+    /// backlog: the spare one is used to close it. Whether one was.
+    pub(super) fn turn_away(&mut self, ring: &mut Ring) -> bool {
+        let is_out = File::open("/dev/null").is_err();
+        if is_out {
             self.spare = None;
             drop(self.socket.accept());
         }
@@ -91,6 +92,54 @@ impl Listener {
         }
         self.is_accepting = false;
         self.start(ring);
+        is_out
+    }
+}
+
+/// The descriptors that connections may have.
+pub(super) struct Descriptors {
+    /// From this one on they are kept for others: the kernel gives the lowest one that is free,
+    /// so that as many are in use.
+    reserved_from: RawFd,
+    /// Connections closed for want of one, since the log said so last.
+    refused: u64,
+    said_at: Option<Instant>,
+}
+
+impl Descriptors {
+    /// Those that the limit of the process allows.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub(super) fn new() -> io::Result<Self> {
+        let from = rlimit::open_files()?.saturating_sub(limits::FILES_RESERVED);
+        Ok(Self {
+            reserved_from: RawFd::try_from(from).unwrap_or(RawFd::MAX),
+            refused: 0,
+            said_at: None,
+        })
+    }
+
+    /// Whether a stranger's connection has taken one that is kept back.
+    pub(super) fn is_reserved(&self, socket: &OwnedFd) -> bool {
+        socket.as_raw_fd() >= self.reserved_from
+    }
+
+    /// A connection was closed for want of one: the log says so once a second.
+    pub(super) fn refused(&mut self, now: Instant, counters: &mut Counters) {
+        counters.tcp_refused += 1;
+        counters.files_exhausted += 1;
+        self.refused += 1;
+        let is_due = |at: Instant| now.since(at) >= limits::REFUSAL_ALERT_EVERY;
+        if self.said_at.is_none_or(is_due) {
+            let closed = std::mem::take(&mut self.refused);
+            self.said_at = Some(now);
+            tracing::warn!(
+                closed,
+                "connections were closed, since no more files may be open: `ulimit -n`, for \
+                 systemd `LimitNOFILE`"
+            );
+        }
     }
 }
 

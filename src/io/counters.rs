@@ -28,6 +28,8 @@ steadfast_core::counters! {
     /// Connections closed at once, for want of room or since their source has
     /// too many.
     tcp_refused,
+    /// Those of them that were closed for want of descriptors.
+    files_exhausted,
     /// Connections opened, or tried to.
     tcp_connects,
     /// Those that left by any port, since all core ports led there already.

@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use super::accept::Listener;
+use super::accept::{Descriptors, Listener};
 use super::clock::Clock;
 use super::completion_id::{self, CompletionId};
 use super::inbox::Inbox;
@@ -29,6 +29,7 @@ use super::{Counters, DnsSender, Record, Sockets, StoreSender, Turns};
 use crate::id::Transport;
 use crate::limits;
 use crate::locate::LookupId;
+use crate::memory;
 use crate::shard::{Input, Shard};
 use crate::time::{Duration, Instant};
 use backlog::Backlog;
@@ -64,6 +65,9 @@ pub(super) struct Engine {
     /// How long a drain lasts at most.
     drain_for: Duration,
     notices: Notices,
+    descriptors: Descriptors,
+    /// When it is looked at next how much memory is in use.
+    memory_at: Instant,
     /// Set by the order to drain: when the shard ends at the latest.
     ends_at: Option<Instant>,
 }
@@ -155,6 +159,8 @@ impl Engine {
             turns: Turns::default(),
             drain_for,
             notices: Notices::default(),
+            descriptors: Descriptors::new()?,
+            memory_at: Instant::ZERO,
             ends_at: None,
         })
     }
@@ -188,6 +194,7 @@ impl Engine {
         let woke = self.clock.now();
         self.now = woke;
         let waited = woke.since(began);
+        self.look_at_memory();
         let since = self.backlog.begin(self.now);
         let mut count = self.on_completions();
         // The kernel reads a few datagrams of a socket at a time.
@@ -215,6 +222,16 @@ impl Engine {
         let is_late = was_quiet && (self.take_orders() || was_handed);
         self.counters.late_wakes += u64::from(is_late);
         Ok(())
+    }
+
+    /// Tells the shard what it is to refuse for want of memory.
+    fn look_at_memory(&mut self) {
+        if self.now >= self.memory_at {
+            self.memory_at = self.now + limits::MEMORY_LOOK;
+            let share = memory::share(self.mesh.shards());
+            self.shard
+                .set_memory(self.now, share.refused, share.buffers);
+        }
     }
 
     /// How long to wait for something to complete at most; `None`: until the alarm rings.

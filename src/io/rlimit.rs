@@ -30,6 +30,23 @@ pub fn raise_open_files() -> Result<(), Fault> {
     Ok(())
 }
 
+/// Checks that so many shards with so many listeners each may open what they need, and that
+/// something is left for connections.
+///
+/// # Errors
+/// `Fault::OpenFiles` with what is needed.
+pub fn check_files(shards: usize, listeners: usize) -> Result<(), Fault> {
+    let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let of_shard = limits::FILES_OF_SHARD + limits::FILES_OF_LISTENER * number(listeners);
+    // As much for connections as is kept back from them.
+    let needed = 2 * limits::FILES_RESERVED + of_shard.saturating_mul(number(shards));
+    let limit = open_files()?;
+    if limit < needed {
+        return Err(Fault::OpenFiles { limit, needed });
+    }
+    Ok(())
+}
+
 /// How many files the process may have open.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ mod certificates;
 mod covers;
 mod crowd;
 mod demo;
+mod descriptors;
 mod dns;
 mod failover;
 mod fork;

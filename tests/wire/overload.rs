@@ -88,6 +88,53 @@ fn handshakes_of_strangers_leave_room_for_those_of_peers() {
 }
 
 #[test]
+fn short_of_memory_a_node_takes_in_no_connection_of_a_stranger_and_refuses_what_is_new() {
+    // V-6
+    let (mut world, joe, _) = lab();
+    let from = |n: u32| format!("203.0.113.7:{}", 10_000 + n);
+    world.short_of_memory(EDGES[0], 100);
+    // A share that is new is owed first.
+    assert!(!(0..2).any(|n| world.knock(&from(n), EDGES[0])));
+    let home = HOME.split_once(':').unwrap().0;
+    assert!((0..20).all(|n| world.knock(&format!("{home}:{}", 40_000 + n), EDGES[0])));
+    let invite = |n: u32| {
+        let mut invite = joe.request("INVITE", "sip:ann@example.com", n, "", "");
+        invite = invite.replace("call", &format!("call{n}"));
+        invite
+    };
+    let (refused, _) = refusals(&mut world, &joe, 100, invite);
+    assert!(refused > 60, "{refused}");
+    assert!(world.counter(EDGES[0], "shed_calls") > 60);
+    // It may again: the next one goes on, and so does whoever comes.
+    world.short_of_memory(EDGES[0], 0);
+    assert!((10..30).all(|n| world.knock(&from(n), EDGES[0])));
+    assert_eq!(world.gauge(EDGES[0], "shed_percent"), 0);
+    let (refused, _) = refusals(&mut world, &joe, 1, |_| invite(1_000));
+    assert_eq!(refused, 0);
+}
+
+#[test]
+fn calls_that_are_up_go_on_while_memory_is_short() {
+    // V-6
+    let (mut world, mut joe, mut ann) = lab();
+    let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
+    joe.send(&mut world, EDGES[0], &invite);
+    assert_eq!(joe.status(&mut world), 100);
+    let received = ann.receive(&mut world);
+    for node in [EDGES[0], EDGES[1], HOME] {
+        world.short_of_memory(node, 100);
+    }
+    ann.answer(&mut world, EDGES[1], &received, 200, "OK");
+    let ok = joe.receive(&mut world);
+    joe.dialog(&ok, true);
+    ann.dialog(&received, false);
+    joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
+    assert!(ann.receive(&mut world).starts_with("ACK "));
+    joe.in_dialog(&mut world, EDGES[0], "BYE", 2);
+    assert!(ann.receive(&mut world).starts_with("BYE "));
+}
+
+#[test]
 fn new_registrations_are_refused_and_sent_away_for_different_times() {
     // V-6
     let mut world = World::lab(Tokens::Clear);

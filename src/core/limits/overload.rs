@@ -37,6 +37,20 @@ pub const RETRY_AFTER_MAX_S: u32 = 120;
 pub const LATE_MAX: Duration = Duration::from_millis(25);
 /// How often that share is looked at: a few round trips of whoever feels it.
 pub(crate) const ADMISSION_PERIOD: Duration = Duration::from_millis(100);
+/// Percent of the memory that a node may use from which on a share of what is new is refused,
+/// and at which all of it is: what belongs to a call goes on in the rest, which also is what the
+/// allocator loses between the things that are counted.
+pub const MEMORY_SHORT: (usize, usize) = (75, 90);
+/// The least that a node may be told to do with: what it has when nobody is there, and as much
+/// again for a second's calls.
+pub const MEMORY_MIN: usize = 64 << 20;
+/// How often a shard looks how much is in use. What comes in between is a few hundred calls.
+pub const MEMORY_LOOK: Duration = ADMISSION_PERIOD;
+/// What part of that memory the messages that transactions hold on to may be, in percent, over
+/// all shards: the hard bound, at which calls lose requests too (`BUFFER_BYTES_MAX`).
+pub const MEMORY_BUFFERS: usize = 60;
+/// Idle buffers that a shard frees at each look while memory is short: less than a millisecond.
+pub(crate) const POOL_TRIM_MAX: usize = 4_096;
 /// Thousandths of the requests that are taken in again after each period in
 /// time: all of them after five seconds.
 pub(crate) const ADMITTED_STEP: u32 = 20;

@@ -113,6 +113,16 @@ pub const SETTLE_ROUNDS: usize = 8;
 pub const LOCKED_MEMORY_MIN: u64 = 512 * 1024;
 /// Open files below which a node warns at its start: a TCP or TLS phone is one.
 pub const OPEN_FILES: u64 = 65_536;
+/// Descriptors that connections of strangers leave to homes and edges, to whoever asks the node
+/// by its control socket and for its metrics, and to the files and questions of its own.
+pub const FILES_RESERVED: u64 = 64;
+/// Descriptors of a shard, beside its sockets: its executor, its ring, its bells, and some to
+/// spare.
+pub const FILES_OF_SHARD: u64 = 16;
+/// Descriptors of a listener: itself, and the one that is given up where there is no other.
+pub const FILES_OF_LISTENER: u64 = 2;
+/// How often the log says that connections were closed for want of descriptors.
+pub const REFUSAL_ALERT_EVERY: Duration = Duration::from_secs(1);
 /// Flows that the kernel's firewall remembers, below which a node warns at its
 /// start: a UDP phone is one, and one too many is dropped without a trace.
 pub const TRACKED_FLOWS: u64 = 1 << 20;

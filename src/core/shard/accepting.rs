@@ -47,23 +47,35 @@ impl Shard {
         }
     }
 
+    /// The shell has looked how much memory the node uses: this share of what is new is to be
+    /// refused for it, in percent, and the messages of this shard may be so many bytes (V-6).
+    pub fn set_memory(&mut self, now: Instant, percent: u8, buffers: usize) {
+        self.net.admission.set_short(now, percent);
+        let pool = &self.net.pool;
+        pool.set_bound(buffers.min(limits::BUFFER_BYTES_MAX));
+        pool.set_short(percent > 0);
+    }
+
     /// Whether a connection that was just accepted may stay. Over TLS it then
     /// counts as a handshake until `handshake_done`.
     ///
     /// A handshake costs as much as a dozen requests, and no call that is up
     /// depends on it. So while the shard is late it is taken in or refused like
     /// the request that is worth least; a phone tries again by its back-off
-    /// (RFC 5626 §4.5).
+    /// (RFC 5626 §4.5). While memory is short that holds without TLS too, since a
+    /// connection stays.
     pub fn admit_connection(&mut self, now: Instant, end: &End) -> bool {
         let (ip, transport) = (end.addr.ip(), end.transport);
         let is_peer = self.may_be_peer(now, end);
-        let is_strange = transport == Transport::Tls && !is_peer;
         if self.sends_phones_away() && !is_peer {
             self.net.counters.drained += 1;
             return false;
         }
-        let is_crowded = self.net.guard.handshakes() >= limits::HANDSHAKES_MAX;
-        if is_strange && (is_crowded || !self.net.admission.admits(now, RequestClass::New)) {
+        let admission = &mut self.net.admission;
+        let is_tls = transport == Transport::Tls;
+        let is_crowded = is_tls && self.net.guard.handshakes() >= limits::HANDSHAKES_MAX;
+        let costs = is_tls || admission.is_short();
+        if !is_peer && (is_crowded || costs && !admission.admits(now, RequestClass::New)) {
             self.net.counters.connections_shed += 1;
             return false;
         }
@@ -80,7 +92,7 @@ impl Shard {
     }
 
     /// Whether a home or an edge of ours may be at the end of a connection.
-    fn may_be_peer(&mut self, now: Instant, end: &End) -> bool {
+    pub fn may_be_peer(&mut self, now: Instant, end: &End) -> bool {
         match self.role_mut(now) {
             RoleMut::Proxy(_, turn) => turn.policy.may_be_cluster_node(end),
             RoleMut::Agent(..) => true,

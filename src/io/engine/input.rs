@@ -191,8 +191,10 @@ impl Engine {
     }
 
     pub(super) fn on_listener_ready(&mut self, index: usize) {
-        if let Some(listener) = self.listeners.get_mut(index) {
-            listener.turn_away(&mut self.ring, &mut self.counters);
+        if let Some(listener) = self.listeners.get_mut(index)
+            && listener.turn_away(&mut self.ring)
+        {
+            self.descriptors.refused(self.now, &mut self.counters);
         }
     }
 
@@ -208,6 +210,10 @@ impl Engine {
             addr: peer,
             core_side: listener.accepts_peers,
         };
+        if self.descriptors.is_reserved(&socket) && !self.shard.may_be_peer(self.now, &end) {
+            self.descriptors.refused(self.now, &mut self.counters);
+            return;
+        }
         if !self.shard.admit_connection(self.now, &end) {
             // Dropping the connection closes it.
             self.counters.tcp_refused += 1;
