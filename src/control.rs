@@ -23,6 +23,7 @@ mod flow_table;
 mod name_server;
 pub(crate) mod private;
 mod reload;
+pub mod service;
 mod stamp;
 mod store;
 mod subscribers;
@@ -163,6 +164,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         () = dns::serve(questions, servers, &shards) => {}
         result = name_server::serve(name_server, served) => result?,
         () = memory::watch() => {}
+        () = service::watchdog(Arc::clone(&shards)) => {}
         _ = ended => {}
     }
     if let Some(flows) = flows {
@@ -207,6 +209,7 @@ async fn handle_signals(shards: &[Orders], told: &Notify, drains: &AtomicBool) -
         };
         if matches!(order, Order::Drain) {
             drains.store(true, Ordering::Release);
+            service::stopping();
         }
         give_all(shards, &order).await;
     }

@@ -127,8 +127,9 @@ pub fn on_heap() -> usize {
 
 /// What the node may use; 0: whatever there is.
 static MOST: AtomicUsize = AtomicUsize::new(0);
-/// What it uses that is not on the heap.
-static BESIDE: AtomicUsize = AtomicUsize::new(0);
+/// What it uses that is not on the heap, less what is on the heap and was never written to:
+/// the kernel has given no memory for that.
+static BESIDE: AtomicIsize = AtomicIsize::new(0);
 /// The kernel says that the bound is reached.
 static IS_REACHED: AtomicBool = AtomicBool::new(false);
 
@@ -184,7 +185,7 @@ pub fn share(shards: usize) -> Share {
 /// Bytes in use, on the heap and beside it.
 #[must_use]
 pub fn used() -> usize {
-    on_heap() + BESIDE.load(Ordering::Relaxed)
+    on_heap().saturating_add_signed(BESIDE.load(Ordering::Relaxed))
 }
 
 fn buffers(most: usize, shards: usize) -> usize {
@@ -205,7 +206,8 @@ fn refused(used: usize, most: usize) -> u8 {
 /// near, and when it is no longer.
 pub async fn watch() {
     let resident = || resident().unwrap_or(0);
-    BESIDE.store(resident().saturating_sub(on_heap()), Ordering::Relaxed);
+    let beside = resident().cast_signed() - on_heap().cast_signed();
+    BESIDE.store(beside, Ordering::Relaxed);
     let mut is_short = false;
     loop {
         tokio::time::sleep(LOOK).await;

@@ -175,11 +175,13 @@ fn listeners(config: &Config) -> Vec<(Transport, SocketAddr)> {
     all.chain(core).collect()
 }
 
-/// Tells of every listener, which whoever waits for the start of a node reads.
+/// Tells of every listener, which whoever waits for the start of a node reads, and the service
+/// manager.
 fn say_listening(node: &str, all: impl Iterator<Item = (Transport, SocketAddr)>) {
     for (transport, addr) in all {
         tracing::info!(node, transport = transport.uri_token(), %addr, "{LISTENING}");
     }
+    control::service::ready();
 }
 
 /// What a node keeps on disk.

@@ -20,10 +20,10 @@ use tokio::time::{sleep, timeout};
 
 use super::certificates::{Certificates, ShownCertificates};
 use super::cluster::Cluster;
-use super::give_all;
 use super::name_server::Served;
 use super::stamp::{Stamp, stamp};
 use super::subscribers::ListFile;
+use super::{give_all, service};
 use crate::config::{Change, Config, Role, Source};
 use crate::home::{Revoked, Subscribers};
 use crate::io::tls::{Settings, Tls};
@@ -201,6 +201,13 @@ pub(super) async fn serve(
 
 /// Takes the file over if it can be; the keys that are different, or what is wrong.
 async fn take_over(running: Running, told: &Told) -> (Running, Result<Vec<String>, String>) {
+    service::reloading();
+    let taken = take_over_now(running, told).await;
+    service::ready();
+    taken
+}
+
+async fn take_over_now(running: Running, told: &Told) -> (Running, Result<Vec<String>, String>) {
     match read(&running) {
         Ok(next) => {
             let changed = next.change.changed.clone();

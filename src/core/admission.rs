@@ -149,7 +149,7 @@ impl Admission {
     }
 
     /// Memory is so short that this share of what comes is to be refused, in percent.
-    pub const fn set_short(&mut self, now: Instant, percent: u8) {
+    pub(crate) const fn set_short(&mut self, now: Instant, percent: u8) {
         if self.short.loss == percent {
             return;
         }

@@ -42,6 +42,7 @@ mod register;
 mod relearning;
 mod reload;
 mod ring;
+mod service;
 mod shards;
 mod sides;
 mod sipp;
