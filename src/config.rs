@@ -59,6 +59,8 @@ pub struct Config {
     pub control: Option<PathBuf>,
     /// Where the metrics are served as well.
     pub metrics: Option<SocketAddr>,
+    /// Where the pages of other nodes are, by their names or addresses.
+    pub pages: Vec<(String, String)>,
     /// Where the file names what is bound, to begin a sentence about it.
     pub places: Places,
     /// What is logged, as `EnvFilter` of tracing reads it; `None`: "info".
@@ -301,6 +303,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
     let mut config = Config {
         control,
         metrics,
+        pages: pages(&root)?,
         log,
         watch,
         key_files: role::key_files(&root, folder)?,
@@ -361,6 +364,13 @@ fn admin_sockets(
         text.parse().map_err(|_not_an_address| refusal)
     })?;
     Ok((control, metrics))
+}
+
+/// Where the pages of other nodes are.
+fn pages(root: &Section<'_>) -> Result<Vec<(String, String)>, Mistake> {
+    let want = "a list such as [\"e2=http://192.0.2.12:9090/\"]";
+    let pages = root.maybe_list("pages", want, names::page)?;
+    Ok(pages.unwrap_or_default())
 }
 
 /// What the node is.

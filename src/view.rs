@@ -69,6 +69,8 @@ pub struct Neighbour {
     pub silent_ms: Option<u64>,
     /// It is being taken out of service.
     pub retires: bool,
+    /// Where its own page is.
+    pub page: Option<String>,
 }
 
 /// Counts since the start of the node.

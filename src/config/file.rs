@@ -43,9 +43,14 @@ pub struct NodeFile {
     /// may open it.
     #[schemars(length(min = 1))]
     pub control: Option<String>,
-    /// An address and port for `/metrics`, `/livez` and `/readyz`, such as `"127.0.0.1:9090"`.
+    /// An address and port for `/metrics`, `/livez`, `/readyz` and a page for a browser, such as
+    /// `"127.0.0.1:9090"`.
     #[schemars(length(min = 1))]
     pub metrics: Option<String>,
+    /// Where the pages of other nodes are, by their name or address:
+    /// `["e2=http://192.0.2.12:9090/"]`. This node's page leads there.
+    #[schemars(length(min = 1), inner(regex(pattern = "^ *[^= ]+ *= *https?://")))]
+    pub pages: Option<Vec<String>>,
     /// What is logged: a level, or several with targets, such as `"warn,steadfast=debug"`.
     #[schemars(length(min = 1), extend("default" = "info"))]
     pub log: Option<String>,

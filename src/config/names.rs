@@ -285,6 +285,25 @@ pub(super) fn memory(text: &str) -> Result<Bound, String> {
     }
 }
 
+/// Where the page of another node is: its name or address, and a URL.
+pub(super) fn page(text: &str) -> Result<(String, String), String> {
+    let refusal = || format!("has {text:?}, which should be like \"e2=http://192.0.2.12:9090/\"");
+    let (node, url) = text.split_once('=').ok_or_else(refusal)?;
+    let (node, url) = (node.trim(), url.trim());
+    let is_web = ["http://", "https://"].iter().any(|scheme| {
+        url.strip_prefix(scheme)
+            .is_some_and(|rest| !rest.is_empty())
+    });
+    // A browser reads it, so it is nothing but a URL (RFC 3986 §2).
+    let is_url = url
+        .bytes()
+        .all(|it| it.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&it));
+    if node.is_empty() || node.contains(' ') || !is_web || !is_url {
+        return Err(refusal());
+    }
+    Ok((node.to_owned(), url.to_owned()))
+}
+
 /// A level, or a list of those with targets: `warn,steadfast=debug`. A level that is misspelled
 /// would be the name of a target, and nothing would be logged.
 pub(super) fn log(text: &str) -> Result<String, String> {

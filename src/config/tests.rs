@@ -358,6 +358,38 @@ fn a_drain_lasts_as_long_as_the_file_says() {
 }
 
 #[test]
+fn the_pages_of_other_nodes_are_urls_by_name_or_address() {
+    assert_eq!(read(&format!("{HEAD}{EDGE}")).unwrap().pages, []);
+    let pages = "pages = [\"e2=http://127.0.0.12:9090/\", \"127.0.0.10 = https://home.example.com/page?a=b\"]";
+    let config = read(&format!("{HEAD}{pages}\n{EDGE}")).unwrap();
+    let want = [
+        ("e2", "http://127.0.0.12:9090/"),
+        ("127.0.0.10", "https://home.example.com/page?a=b"),
+    ];
+    assert_eq!(
+        config.pages,
+        want.map(|(node, url)| (node.to_owned(), url.to_owned()))
+    );
+    for wrong in [
+        "e2",
+        "=http://127.0.0.12/",
+        "e2=javascript:alert(1)",
+        "e2=http://",
+        "e2=http://a b",
+        "e2=http://a/<b>",
+        "e 2=http://a/",
+    ] {
+        let text = format!("{HEAD}pages = [\"{wrong}\"]\n{EDGE}");
+        assert_eq!(
+            read(&text).err().unwrap().to_string(),
+            format!(
+                "e1.toml, line 3: `pages` has {wrong:?}, which should be like \"e2=http://192.0.2.12:9090/\""
+            )
+        );
+    }
+}
+
+#[test]
 fn what_is_logged_and_watched_is_said() {
     let config = read(&format!("{HEAD}{EDGE}")).unwrap();
     assert_eq!((config.log, config.watch), (None, false));

@@ -15,6 +15,8 @@ pub(super) struct Cluster {
     pub(super) addresses: Vec<String>,
     /// The others.
     pub(super) nodes: Vec<KnownNode>,
+    /// Where their pages are, by name or address.
+    pub(super) pages: Vec<(String, String)>,
 }
 
 /// Another node, as the configuration names it.
@@ -62,7 +64,19 @@ impl Cluster {
             name: name.clone(),
             addresses,
             nodes,
+            pages: config.pages.clone(),
         }
+    }
+
+    /// Where the page of a node is.
+    pub(super) fn page(&self, node: &KnownNode) -> Option<&str> {
+        let is_its = |name: &str| {
+            let mut ips = node.ips.iter();
+            name == node.name || ips.any(|ip| ip.to_string() == name)
+        };
+        let mut pages = self.pages.iter();
+        let page = pages.find(|(name, _)| is_its(name));
+        page.map(|(_, url)| &**url)
     }
 
     /// Who is at an address that the configuration does not name.

@@ -107,7 +107,9 @@ fn head(node: NodeAddress, pair: &str, shape: Shape) -> String {
         text.push_str(&format!(", \"tls:{ip}:{TLS_PORT}\""));
     }
     text.push_str(&format!(
-        "]\ncontrol = \"{name}.sock\"\nmetrics = \"{ip}:{PAGE_PORT}\"\nshards = {shards}\ndrain_for = {}\n",
+        "]\ncontrol = \"{name}.sock\"\nmetrics = \"{ip}:{PAGE_PORT}\"\npages = [{}]\nshards = {shards}\n\
+         drain_for = {}\n",
+        pages(),
         limits::DRAIN_MAX.as_secs()
     ));
     if counts == Counts::Everybody {
@@ -120,6 +122,14 @@ fn head(node: NodeAddress, pair: &str, shape: Shape) -> String {
         ));
     }
     text
+}
+
+/// Where the page of each node is.
+fn pages() -> String {
+    let all = [HOME].into_iter().chain(EDGES);
+    let page = |NodeAddress { ip, .. }| format!("\"{ip}=http://{ip}:{PAGE_PORT}/\"");
+    let pages: Vec<_> = all.map(page).collect();
+    pages.join(", ")
 }
 
 fn home(shape: Shape) -> String {

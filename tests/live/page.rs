@@ -191,6 +191,13 @@ fn a_browser_shows_the_cluster_and_an_edge_that_dies() {
     browser.until(&state(HOME, "up"));
     browser.until(&state("e2", "up"));
     browser.until("document.getElementById('set-up').textContent.includes('s / ')");
+    let page = "document.querySelector('#picture [data-name=e2] a')?.getAttribute('href')";
+    let url = format!("http://{}:9090/", EDGES[1]);
+    assert_eq!(
+        browser.value(page),
+        url.as_str(),
+        "it leads to the page of e2"
+    );
     browser.picture(&folder.join("1600-light.png"));
     browser.look((1_600, 620), true);
     browser.picture(&folder.join("1600-dark.png"));

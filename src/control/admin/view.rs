@@ -43,8 +43,8 @@ impl Node {
         let mut view = View {
             node: self.name.clone(),
             role: cluster.role.to_owned(),
-            cluster: cluster.name,
-            addresses: cluster.addresses,
+            cluster: cluster.name.clone(),
+            addresses: cluster.addresses.clone(),
             file: self.status.read().file.display().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: COMMIT.to_owned(),
@@ -52,7 +52,10 @@ impl Node {
             up_seconds: self.started.elapsed().as_secs_f64(),
             shards: self.shards.len(),
             not_ready,
-            neighbours: nodes.iter().map(|node| neighbour(node, &reports)).collect(),
+            neighbours: nodes
+                .iter()
+                .map(|node| neighbour(node, &cluster, &reports))
+                .collect(),
             bounds_us: histogram::BOUNDS_US.to_vec(),
             told: events(told, &nodes),
             rejected: rejected.refusals(limits::PAGE_REJECTS),
@@ -91,7 +94,7 @@ fn known(cluster: &Cluster, reports: &[PeerReport]) -> Vec<KnownNode> {
 }
 
 /// A node by what the shards know of its flows: one that answers is enough.
-fn neighbour(node: &KnownNode, reports: &[PeerReport]) -> Neighbour {
+fn neighbour(node: &KnownNode, cluster: &Cluster, reports: &[PeerReport]) -> Neighbour {
     let is_it = |addr: &SocketAddr| node.ips.contains(&addr.ip().to_canonical());
     let watched = || {
         let all = reports.iter().flat_map(|report| &report.watched);
@@ -119,6 +122,7 @@ fn neighbour(node: &KnownNode, reports: &[PeerReport]) -> Neighbour {
         is_asked: has_role(KeepaliveRole::Theirs),
         silent_ms: silent.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
         retires: node.retires,
+        page: cluster.page(node).map(str::to_owned),
     }
 }
 
@@ -261,6 +265,9 @@ mod tests {
             name: "edge.example.com".to_owned(),
             addresses: vec!["192.0.2.11".to_owned()],
             nodes: vec![node("e2", "192.0.2.12"), node("e3", "192.0.2.13")],
+            pages: [("e3", "http://a/"), ("192.0.2.10", "http://b/")]
+                .map(|(node, url)| (node.to_owned(), url.to_owned()))
+                .to_vec(),
         }
     }
 
@@ -293,7 +300,10 @@ mod tests {
         };
         let reports = [first, second];
         let nodes = known(&cluster(), &reports);
-        let seen: Vec<_> = nodes.iter().map(|node| neighbour(node, &reports)).collect();
+        let seen: Vec<_> = nodes
+            .iter()
+            .map(|node| neighbour(node, &cluster(), &reports))
+            .collect();
         let words: Vec<_> = seen
             .iter()
             .map(|it| (&*it.name, &*it.kind, &*it.state, it.asks, it.is_asked))
@@ -308,6 +318,8 @@ mod tests {
             ]
         );
         assert_eq!((seen[2].silent_ms, seen[3].silent_ms), (Some(1_500), None));
+        let pages: Vec<_> = seen.iter().map(|it| it.page.as_deref()).collect();
+        assert_eq!(pages, [Some("http://b/"), None, None, Some("http://a/")]);
     }
 
     #[test]

@@ -85,11 +85,12 @@ function nodeBox(node, { x, y }, width) {
   if (node.retires) state += ", retires";
   const address = node.addresses[0] ?? "";
   const under = node.name === address ? node.kind : node.kind + " " + address;
+  const name = svg("text", { class: "name", x, y: y - 12 }, node.name);
   const about = { class: "node " + node.state, "data-name": node.name, "data-kind": node.kind, "data-state": node.state };
   return svg("g", about,
     svg("title", {}, `${node.name}: ${state}; ${node.addresses.join(", ")}`),
     svg("rect", { class: "box", x: x - width / 2, y: y - 32, width, height: 64, rx: 9 }),
-    svg("text", { class: "name", x, y: y - 12 }, node.name),
+    node.page ? svg("a", { href: node.page }, name) : name,
     svg("text", { class: "faint", x, y: y + 6 }, under),
     svg("text", { class: "faint state", x, y: y + 22 }, state));
 }
