@@ -13,17 +13,17 @@ const WALK_MAX: Duration = Duration::from_secs(60);
 
 /// Has a shell do what is written, with our program in its path, and end what it has started.
 #[track_caller]
-fn walk(dir: &Path, script: &str) -> String {
+pub(crate) fn walk(dir: &Path, script: &str) -> String {
     let program = steadfast().get_program().to_owned();
     let place = Path::new(&program)
         .parent()
         .expect("the program has a folder");
     let path = std::env::var("PATH").unwrap_or_default();
     let mut bash = Command::new("bash");
-    bash.args(["-e", "-u", "-o", "pipefail", "-c"]);
-    bash.arg(format!(
-        "trap 'kill $(jobs -p) 2>/dev/null || true; wait || true' EXIT\n{script}"
-    ));
+    // From a file: what is written there is not to be found in the list of processes.
+    let text = format!("trap 'kill $(jobs -p) 2>/dev/null || true; wait || true' EXIT\n{script}\n");
+    std::fs::write(dir.join("walk.sh"), text).expect("the folder takes files");
+    bash.args(["-e", "-u", "-o", "pipefail", "walk.sh"]);
     bash.current_dir(dir);
     bash.env("PATH", format!("{}:{path}", place.display()));
     let mut walk = Process::start("the walk", &mut bash, dir.join("walk.log"));

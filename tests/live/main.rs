@@ -37,6 +37,7 @@ mod open_metrics;
 mod page;
 mod peers;
 mod process;
+mod readme;
 mod records;
 mod register;
 mod relearning;
