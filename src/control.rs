@@ -27,6 +27,7 @@ pub mod service;
 mod stamp;
 mod store;
 mod subscribers;
+mod upgrading;
 
 use std::io;
 use std::sync::Arc;
@@ -42,18 +43,20 @@ use tokio::time::sleep;
 pub use admin::{AdminFault, AdminSockets, check as check_admin};
 pub use certificates::{Certificates, ShownCertificates};
 pub use dns::look_up;
-pub use flow_table::{FlowTable, FlowsFault, Opened, check as check_flows};
+pub use flow_table::{FlowTable, FlowsFault, Opened, TableSource, check as check_flows};
 pub use name_server::{NameServer, NameServerFault};
 pub use reload::{LOG, LogFilter, Running};
 pub use store::{Store, StoreFault, check as check_store};
 pub use subscribers::{ListFault, ListFile, read as read_subscribers};
 
 use crate::io::{DnsRequest, Order, Orders, Record};
+use crate::upgrade::{Doors, Given};
 use crate::{limits, memory};
 use admin::{Listeners, Node};
 use cluster::Cluster;
 use name_server::Served;
 use reload::{Shown, Told};
+use upgrading::Handing;
 
 /// What the thread takes care of.
 pub struct ControlSetup {
@@ -63,7 +66,9 @@ pub struct ControlSetup {
     pub store: Option<(Store, mpsc::Receiver<Record>)>,
     /// The flows of UDP phones on disk, what is to be written there, and whether
     /// something was dropped on the way.
-    pub flows: Option<(FlowTable, mpsc::Receiver<Record>, Arc<AtomicBool>)>,
+    pub flows: Option<(TableSource, mpsc::Receiver<Record>, Arc<AtomicBool>)>,
+    /// What no file says, for the process that goes on in the place of this one.
+    pub given: Given,
     /// What the node goes by.
     pub running: Running,
     /// Where questions come in.
@@ -117,6 +122,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         shards,
         store,
         flows,
+        given,
         running,
         admin_sockets,
         questions,
@@ -125,6 +131,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     let shards: Arc<[Orders]> = shards.into();
     let hangup = Notify::new();
     let (ask_reload, reloads) = mpsc::channel(limits::RELOADS_WAITING_MAX);
+    let (ask_upgrade, upgrades) = mpsc::channel(1);
     let (to_dns, servers) = watch::channel(running.config.dns_servers.clone());
     let (to_name_server, served) = watch::channel(Served::of(&running.config));
     let (to_page, cluster) = watch::channel(Cluster::of(&running.config));
@@ -134,6 +141,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         shards: Arc::clone(&shards),
         status: Shown::new(&running.source),
         reload: ask_reload,
+        upgrade: ask_upgrade,
         store: store.as_ref().map(|(store, _)| store.state()),
         certificates: running
             .certificates
@@ -144,6 +152,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         cluster,
         listeners: Listeners::default(),
         started: Instant::now(),
+        handed_on: Arc::default(),
     };
     let told = Told {
         shards: Arc::clone(&shards),
@@ -152,14 +161,18 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         cluster: to_page,
         status: node.status.clone(),
         certificates: Arc::clone(&node.certificates),
+        drains: Arc::clone(&drains),
     };
+    let state = Arc::clone(&given.store);
+    let doors = doors(&admin_sockets, name_server.as_ref())?;
+    let handing = Handing::new(given, doors, &node.handed_on, upgrades);
     let writer = store.map(|(store, records)| store.start_writing(records, &shards));
     let writer = writer.transpose()?;
-    let flows =
-        flows.map(|(table, records, dropped)| tokio::spawn(table.write_behind(records, dropped)));
+    let flows = flows
+        .map(|(table, records, dropped)| tokio::spawn(table.write_behind(records, dropped, state)));
     tokio::select! {
         result = handle_signals(&shards, &hangup, &drains) => result?,
-        () = reload::serve(running, told, &hangup, reloads) => {}
+        () = reload::serve(running, told, &hangup, reloads, handing) => {}
         result = admin::serve(admin_sockets, node) => result?,
         () = dns::serve(questions, servers, &shards) => {}
         result = name_server::serve(name_server, served) => result?,
@@ -172,6 +185,19 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     }
     let written = writer.map_or(Ok(()), JoinHandle::join);
     written.map_err(|_panic| io::Error::other("the thread of the store panicked"))
+}
+
+/// The sockets of the thread, for another process.
+fn doors(admin_sockets: &AdminSockets, name_server: Option<&NameServer>) -> io::Result<Doors> {
+    let [control, metrics] = admin_sockets.descriptors()?;
+    let named = name_server.map(NameServer::descriptors).transpose()?;
+    let (datagrams, listeners) = named.unwrap_or_default();
+    Ok(Doors {
+        control,
+        metrics,
+        datagrams,
+        listeners,
+    })
 }
 
 /// Has SIGHUP wait until `start` takes it up: it would end a process that is still reading what

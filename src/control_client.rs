@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::{config, limits};
 
@@ -37,12 +38,25 @@ pub enum Fault {
 /// # Errors
 /// Why there is none.
 pub(crate) fn ask(node: &Path, method: &str, page: &str) -> Result<String, Fault> {
+    ask_within(node, method, page, limits::ANSWER_MAX + limits::RELOAD_MAX)
+}
+
+/// As `ask`, of what may take so long.
+///
+/// # Errors
+/// Why there is no answer.
+pub(crate) fn ask_within(
+    node: &Path,
+    method: &str,
+    page: &str,
+    patience: Duration,
+) -> Result<String, Fault> {
     let socket = socket(node)?;
     let silent = |why| Fault::Silent {
         socket: socket.clone(),
         why,
     };
-    let answer = fetch(&socket, method, page).map_err(silent)?;
+    let answer = fetch(&socket, method, page, patience).map_err(silent)?;
     let (head, body) = answer
         .split_once("\r\n\r\n")
         .ok_or_else(|| Fault::Refused("without an end of its head".to_owned()))?;
@@ -78,11 +92,10 @@ fn socket(node: &Path) -> Result<PathBuf, Fault> {
 }
 
 /// HTTP/1.0, so that the answer ends with the connection.
-fn fetch(socket: &Path, method: &str, page: &str) -> std::io::Result<String> {
+fn fetch(socket: &Path, method: &str, page: &str, patience: Duration) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
-    let patience = Some(limits::ANSWER_MAX + limits::RELOAD_MAX);
-    stream.set_read_timeout(patience)?;
-    stream.set_write_timeout(patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     stream.write_all(format!("{method} {page} HTTP/1.0\r\nHost: node\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     stream

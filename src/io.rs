@@ -26,6 +26,7 @@ mod engine;
 mod executor;
 mod icmp;
 mod inbox;
+mod legacy;
 mod machine;
 mod mesh;
 mod notices;
@@ -44,12 +45,13 @@ use std::net::SocketAddr;
 
 pub use clock::Clock;
 pub use dns_request::{DnsRequest, DnsSender, to_dns};
-pub use executor::{Handle, Start, check_cores, start};
+pub use executor::{Begins, Handle, Inherited, Start, check_cores, start};
 #[cfg(test)]
 pub(crate) use inbox::inbox;
 pub use inbox::{
     Answer, HOMES_IN_REACH, NewSettings, Number, Numbers, Order, Orders, Question, Turns,
 };
+pub use legacy::{Inheritance, Legacy};
 pub use machine::{take_small_pages, warn_about_machine};
 pub use mesh::{Mesh, mesh};
 pub use notices::Told;
@@ -59,7 +61,7 @@ pub use rlimit::{check_files, raise_open_files};
 pub use sockets::{Listening, Sockets, check, open};
 
 use counters::Counters;
-use outgoing::Outgoing;
+pub use outgoing::Outgoing;
 use ring::check_ring;
 use rlimit::locked_memory;
 

@@ -14,9 +14,9 @@ pub mod architecture {}
 #[doc(hidden)]
 pub use steadfast_core::omit;
 pub use steadfast_core::{
-    admission, agent, bytes, digest, edge, edit, error, frame, grammar, guard, histogram, home, id,
-    limits, locate, pacing, protocol, proxy, scan, secret, send, shard, span, stick, time, trust,
-    txn, uri,
+    admission, agent, bytes, carry, digest, edge, edit, error, frame, grammar, guard, histogram,
+    home, id, limits, locate, pacing, protocol, proxy, scan, secret, send, shard, span, stick,
+    time, trust, txn, uri,
 };
 
 mod authority;
@@ -34,6 +34,7 @@ pub mod rejected;
 pub mod reload;
 pub mod top;
 pub mod ua;
+pub mod upgrade;
 pub mod version;
 pub mod view;
 pub mod why;

@@ -13,7 +13,7 @@ use steadfast::memory::Counted;
 use steadfast::version::VERSION;
 use steadfast::zone::{self, Difference, Weight, Zone};
 use steadfast::{
-    bindings, config, control, init, lab, manual, node, rejected, reload, top, ua, why,
+    bindings, config, control, init, lab, manual, node, rejected, reload, top, ua, upgrade, why,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -69,6 +69,15 @@ enum Command {
     Why(why::Options),
     /// Have a running node take its configuration file over
     Reload(reload::Options),
+    /// Have a running node go on in a new process, with a new program: nobody notices
+    Upgrade(upgrade::Options),
+    /// Go on in the place of the process that has started this one
+    #[command(hide = true)]
+    TakeOver {
+        /// Its configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Ask a running node which configuration it goes by, and what waits for a restart
     Status(reload::StatusOptions),
     /// Look at running nodes side by side in this terminal, until q
@@ -121,6 +130,8 @@ fn main() -> ExitCode {
         Command::Lab(options) => end(lab::run(&options), WRONG_CONFIGURATION),
         Command::Demo(options) => end(lab::demo(&options), FAILED),
         Command::Why(options) => end(why::ask(&options).map(say), FAILED),
+        Command::Upgrade(options) => end(upgrade::ask(&options).map(say), FAILED),
+        Command::TakeOver { config } => end(take_over(&config), WRONG_CONFIGURATION),
         Command::Reload(options) => end(reload::ask(&options).map(say), FAILED),
         Command::Status(options) => end(reload::status(&options).map(say), FAILED),
         Command::Top(options) => end(top::run(&options), FAILED),
@@ -167,13 +178,24 @@ fn end(result: Result<(), impl Display>, status: u8) -> ExitCode {
 }
 
 fn run(path: &Path) -> Result<(), String> {
+    start(path, node::run)
+}
+
+fn take_over(path: &Path) -> Result<(), String> {
+    start(path, node::take_over)
+}
+
+fn start(
+    path: &Path,
+    run: fn(config::Config, config::Source, LogFilter) -> Result<(), node::Fault>,
+) -> Result<(), String> {
     control::hold_hangups().map_err(|why| format!("cannot hold signals: {why}"))?;
     let log = log_to_stderr();
     let (config, source) = config::open(path).map_err(|mistake| mistake.to_string())?;
     if let Some(filter) = config.log.as_deref().filter(|_| !log.is_fixed) {
         (log.set)(filter);
     }
-    node::run(config, source, log).map_err(|fault| fault.to_string())
+    run(config, source, log).map_err(|fault| fault.to_string())
 }
 
 fn check(path: &Path, binds: bool) -> Result<(), String> {

@@ -5,6 +5,9 @@
 //! disk; then the shards, which have their registrations back before they read
 //! their first message; last the control thread ([`control`]), which ends them again.
 
+mod checks;
+mod successor;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,11 +16,20 @@ use crate::config::{self, Config, Role, Source, keep, seed};
 use crate::control::{
     self, AdminFault, AdminSockets, Control, ControlSetup, FlowTable, FlowsFault, ListFault,
     ListFile, LogFilter, NameServer, NameServerFault, Opened as Flows, Running, Store, StoreFault,
+    TableSource,
 };
 use crate::edge::is_live;
 use crate::id::Transport;
-use crate::io::{self, Clock, Handle, Listening, Record, Start, StoreState};
+use crate::io::tls::Tls;
+use crate::io::{
+    self, Begins, Clock, DnsSender, Handle, Listening, Orders, Record, Start, StoreSender,
+    StoreState,
+};
+use crate::upgrade::Given;
 use crate::{memory, shard};
+
+pub use checks::{certificate_warnings, check, check_machine};
+pub use successor::take_over;
 
 /// Why a node cannot run, each a sentence for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +86,9 @@ pub enum Fault {
         /// What is wrong with it.
         why: std::io::Error,
     },
+    /// The process before, which this one was to go on for.
+    #[error("cannot go on for another process: {0}")]
+    TakeOver(String),
     /// Threads and randomness, which the kernel has plenty of.
     #[error("the kernel refused what every node needs: {0}")]
     Kernel(#[from] std::io::Error),
@@ -88,67 +103,145 @@ pub const LISTENING: &str = "listening for SIP";
 /// When it cannot start.
 pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> {
     let clock = Clock::start();
-    io::take_small_pages();
-    check_room(&config)?;
+    prepare(&config)?;
     let sockets = io::open(&listening(&config), config.shards);
     let sockets = sockets.map_err(|fault| listen_fault(&config, fault))?;
     let admin_sockets = admin_sockets(&config)?;
     let name_server = name_server(&config)?;
     let flows = flows(&config, clock)?;
     let opened = open(&config.role)?;
-    let (role, subscribers) = (opened.role, opened.subscribers);
-    let (disk, restored) = disk(opened.store, flows);
-    say_warnings(&config);
-    memory::hold(config.memory);
-    // What changes from here on is noticed.
-    let mut certificates = config.tls.clone().map(control::Certificates::new);
-    let tls = certificates.as_mut().map(control::Certificates::load);
-    let tls = tls.transpose()?.map(Arc::new);
-    let (to_store, records) = io::to_store(disk.state());
+    let mut store = opened.store.as_deref().map(Store::open).transpose()?;
+    if let Some(store) = &mut store {
+        store.set_awaited(opened.role.is_durable());
+    }
+    let (disk, restored) = disk(store, flows);
+    // Whoever cannot start is told that alone.
+    io::warn_about_machine();
+    let seeds = sockets.iter().map(|_| seed()).collect::<Result<_, _>>()?;
+    let beginning = Beginning {
+        clock,
+        node_seed: seed()?,
+        seeds,
+        begins: sockets.into_iter().map(Begins::New).collect(),
+        restored,
+        disk,
+        admin_sockets,
+        name_server,
+    };
+    let settled = Settled {
+        certificates: certificates(&config)?,
+        config,
+        source,
+        log,
+        role: opened.role,
+        subscribers: opened.subscribers,
+    };
+    begin(settled, beginning, || Ok(()))
+}
+
+/// What every node asks of the machine first.
+fn prepare(config: &Config) -> Result<(), Fault> {
+    io::take_small_pages();
+    Ok(check_room(config)?)
+}
+
+/// Takes all the descriptors that there are, and finds out whether the kernel, the cores and
+/// those do for the node.
+fn check_room(config: &Config) -> Result<(), io::Fault> {
+    io::check_kernel()?;
+    io::check_cores(config.shards)?;
+    io::raise_open_files()?;
+    io::check_files(config.shards, listeners(config).len())
+}
+
+/// What a node goes by, read from its files.
+struct Settled {
+    config: Config,
+    source: Source,
+    log: LogFilter,
+    role: shard::Role,
+    subscribers: Option<ListFile>,
+    certificates: Option<(control::Certificates, Arc<Tls>)>,
+}
+
+/// The certificates; what changes of them from here on is noticed.
+fn certificates(config: &Config) -> Result<Option<(control::Certificates, Arc<Tls>)>, Fault> {
+    let Some(settings) = config.tls.clone() else {
+        return Ok(None);
+    };
+    let mut certificates = control::Certificates::new(settings);
+    let tls = certificates.load()?;
+    Ok(Some((certificates, Arc::new(tls))))
+}
+
+/// What a node begins with besides its files.
+struct Beginning {
+    clock: Clock,
+    node_seed: [u64; 4],
+    /// Of each shard.
+    seeds: Vec<[u64; 4]>,
+    begins: Vec<Begins>,
+    restored: Arc<[Record]>,
+    disk: Disk,
+    admin_sockets: AdminSockets,
+    name_server: Option<NameServer>,
+}
+
+/// Starts the shards and then, once `is_up` has said so, the control thread; runs until both
+/// have ended.
+fn begin(
+    settled: Settled,
+    beginning: Beginning,
+    is_up: impl FnOnce() -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    for warning in settled.config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    memory::hold(settled.config.memory);
+    let given = Given {
+        program: std::env::current_exe()?,
+        clock: beginning.clock,
+        node_seed: beginning.node_seed,
+        seeds: beginning.seeds.clone(),
+        store: beginning.disk.state(),
+    };
+    let (to_store, records) = io::to_store(beginning.disk.state());
     let has_dropped = to_store.has_dropped();
     let (to_dns, questions) = io::to_dns();
-    let mut starts = Vec::new();
-    let node_seed = seed()?;
-    let parts = sockets.into_iter().zip(io::mesh(config.shards)?);
-    for (shard, (sockets, mesh)) in parts.enumerate() {
-        starts.push(Start {
-            sockets,
-            role: role.clone(),
-            seed: seed()?,
-            node_seed,
-            mesh,
-            clock,
-            tls: tls.clone(),
-            store: (!matches!(disk, Disk::Nothing)).then(|| to_store.clone()),
-            unlimited: config.unlimited.clone(),
-            connections_per_source: config.connections_per_source,
-            source_memory: config.source_memory,
-            drain_for: config.drain_for,
-            dns: to_dns.of(shard),
-            restored: Arc::clone(&restored),
-        });
-    }
-    // The writer ends when the last shard's sender is gone.
-    drop(to_store);
-    let (shards, handles) = io::start(starts)?.into_iter().unzip();
-    drop(restored);
+    let Beginning {
+        disk,
+        admin_sockets,
+        name_server,
+        ..
+    } = beginning;
+    let started = Shards {
+        clock: beginning.clock,
+        node_seed: beginning.node_seed,
+        seeds: beginning.seeds,
+        begins: beginning.begins,
+        restored: beginning.restored,
+        store: (!matches!(disk, Disk::Nothing)).then_some(to_store),
+    };
+    let (shards, handles) = started.start(&settled, &to_dns)?;
+    is_up()?;
     let (store, flows) = match disk {
         Disk::Nothing => (None, None),
         Disk::Store(store) => (Some((store, records)), None),
-        Disk::Flows(table) => (None, Some((*table, records, has_dropped))),
+        Disk::Flows(table, _) => (None, Some((table, records, has_dropped))),
     };
-    let name = config.name.clone();
-    let all = listeners(&config);
+    let name = settled.config.name.clone();
+    let all = listeners(&settled.config);
     let control = control::start(ControlSetup {
         shards,
         store,
         flows,
+        given,
         running: Running {
-            config,
-            source,
-            certificates,
-            subscribers,
-            log,
+            config: settled.config,
+            source: settled.source,
+            certificates: settled.certificates.map(|(files, _)| files),
+            subscribers: settled.subscribers,
+            log: settled.log,
         },
         admin_sockets,
         questions,
@@ -158,11 +251,47 @@ pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> 
     wait(handles, control)
 }
 
-/// Says what may surprise the operator. Whoever cannot start is told that alone.
-fn say_warnings(config: &Config) {
-    io::warn_about_machine();
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
+/// What the shards of a node begin with.
+struct Shards {
+    clock: Clock,
+    node_seed: [u64; 4],
+    seeds: Vec<[u64; 4]>,
+    begins: Vec<Begins>,
+    restored: Arc<[Record]>,
+    /// The writer ends when the last shard's sender is gone.
+    store: Option<StoreSender>,
+}
+
+impl Shards {
+    /// Starts them.
+    fn start(
+        self,
+        settled: &Settled,
+        to_dns: &DnsSender,
+    ) -> Result<(Vec<Orders>, Vec<Handle>), Fault> {
+        let config = &settled.config;
+        let tls = settled.certificates.as_ref().map(|(_, tls)| tls);
+        let meshes = io::mesh(config.shards)?;
+        let parts = self.begins.into_iter().zip(meshes).zip(self.seeds);
+        let starts = parts
+            .enumerate()
+            .map(|(shard, ((begins, mesh), seed))| Start {
+                begins,
+                role: settled.role.clone(),
+                seed,
+                node_seed: self.node_seed,
+                mesh,
+                clock: self.clock,
+                tls: tls.cloned(),
+                store: self.store.clone(),
+                unlimited: config.unlimited.clone(),
+                connections_per_source: config.connections_per_source,
+                source_memory: config.source_memory,
+                drain_for: config.drain_for,
+                dns: to_dns.of(shard),
+                restored: Arc::clone(&self.restored),
+            });
+        Ok(io::start(starts.collect())?.into_iter().unzip())
     }
 }
 
@@ -189,8 +318,8 @@ enum Disk {
     Nothing,
     /// The registrations of a home.
     Store(Store),
-    /// The flows of an edge.
-    Flows(Box<FlowTable>),
+    /// The flows of an edge, and how they are.
+    Flows(TableSource, Arc<StoreState>),
 }
 
 impl Disk {
@@ -198,7 +327,8 @@ impl Disk {
     fn state(&self) -> Arc<StoreState> {
         match self {
             Self::Store(store) => store.state(),
-            Self::Nothing | Self::Flows(_) => Arc::default(),
+            Self::Flows(_, state) => Arc::clone(state),
+            Self::Nothing => Arc::default(),
         }
     }
 }
@@ -210,7 +340,10 @@ fn disk(store: Option<Store>, flows: Flows) -> (Disk, Arc<[Record]>) {
             let records = store.take_records();
             (Disk::Store(store), records)
         }
-        (None, Some(table)) => (Disk::Flows(Box::new(table)), flows.rows),
+        (None, Some(table)) => {
+            let table = TableSource::Open(Box::new(table));
+            (Disk::Flows(table, Arc::default()), flows.rows)
+        }
         (None, None) => (Disk::Nothing, Vec::new()),
     };
     if !records.is_empty() {
@@ -224,7 +357,8 @@ struct Opened {
     role: shard::Role,
     /// The list that is read again when it changes.
     subscribers: Option<ListFile>,
-    store: Option<Store>,
+    /// Where its registrations are.
+    store: Option<PathBuf>,
 }
 
 fn open(role: &Role) -> Result<Opened, Fault> {
@@ -248,80 +382,13 @@ fn open(role: &Role) -> Result<Opened, Fault> {
                     why,
                 })?;
             }
-            let mut store = home.store.as_deref().map(Store::open).transpose()?;
-            if let Some(store) = &mut store {
-                store.set_awaited(home.settings.is_durable);
-            }
             Ok(Opened {
                 role: shard::Role::Home(home.settings.clone(), list),
                 subscribers: Some(file),
-                store,
+                store: home.store.clone(),
             })
         }
     }
-}
-
-/// Finds out whether a node could run by its files, and changes nothing: whatever else may run
-/// here, and wherever its addresses are.
-///
-/// # Errors
-/// Why it could not.
-pub fn check(config: &Config) -> Result<(), Fault> {
-    check_files(config)?;
-    check_doors(config, false)
-}
-
-/// Finds out whether a node could run on this machine and now, and leaves everything as it was.
-///
-/// # Errors
-/// Why it could not.
-pub fn check_machine(config: &Config) -> Result<(), Fault> {
-    check_room(config)?;
-    check_files(config)?;
-    io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
-    name_server(config)?;
-    check_doors(config, true)
-}
-
-/// Takes all the descriptors that there are, and finds out whether the kernel, the cores and
-/// those do for the node.
-fn check_room(config: &Config) -> Result<(), io::Fault> {
-    io::check_kernel()?;
-    io::check_cores(config.shards)?;
-    io::raise_open_files()?;
-    io::check_files(config.shards, listeners(config).len())
-}
-
-fn check_files(config: &Config) -> Result<(), Fault> {
-    if let Role::Home(home) = &config.role {
-        control::read_subscribers(&home.subscribers, &home.settings.algorithms)?;
-        home.store
-            .as_deref()
-            .map(control::check_store)
-            .transpose()?;
-    }
-    if let Some(flows) = &config.flows {
-        control::check_flows(&flows.path).map_err(flows_fault(flows))?;
-    }
-    Ok(())
-}
-
-fn check_doors(config: &Config, binds: bool) -> Result<(), Fault> {
-    let checked = control::check_admin(config.control.as_deref(), config.metrics, binds);
-    checked.map_err(|fault| door_fault(config, fault))
-}
-
-/// What an operator is to know of the certificates, a sentence for each.
-///
-/// # Errors
-/// When one cannot be used.
-pub fn certificate_warnings(config: &Config) -> Result<Vec<String>, Fault> {
-    let Some(settings) = &config.tls else {
-        return Ok(Vec::new());
-    };
-    let mut certificates = control::Certificates::new(settings.clone());
-    certificates.load()?;
-    Ok(certificates.warnings())
 }
 
 fn name_server(config: &Config) -> Result<Option<NameServer>, Fault> {

@@ -24,6 +24,7 @@ mod wire {
     mod believing;
     mod calling;
     mod cancelling;
+    mod carrying;
     mod copied_marks;
     mod core_side;
     mod digest;

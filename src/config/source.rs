@@ -131,6 +131,33 @@ impl Source {
         &self.digest
     }
 
+    /// The key of a node, those before it, and the one that it has made for itself: no file says
+    /// it, and the process that goes on in its place has to have it.
+    #[must_use]
+    pub fn keys(&self, running: &Config) -> ([u8; 32], Vec<[u8; 32]>, Option<[u8; 32]>) {
+        let (key, older) = keys_of(&running.role);
+        (*key, older.clone(), self.made_key)
+    }
+
+    /// Takes over the keys of the process before, as far as no file says them.
+    pub fn inherit_keys(
+        &mut self,
+        config: &mut Config,
+        (key, older, made): ([u8; 32], Vec<[u8; 32]>, Option<[u8; 32]>),
+    ) {
+        let is_made = made_key(config).is_some();
+        let keys = keys_mut(&mut config.role);
+        if is_made {
+            (*keys.0, *keys.1) = (key, older);
+        } else if let Some(made) = made
+            && *keys.0 != made
+            && !keys.1.contains(&made)
+        {
+            keys.1.push(made);
+        }
+        self.made_key = made;
+    }
+
     /// Reads the file again for the node that runs as `running`, which nothing is changed of.
     ///
     /// # Errors

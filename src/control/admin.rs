@@ -10,6 +10,8 @@
 //! - `/reload`: with POST, has the configuration taken over; 422 and a sentence if it cannot be.
 //! - `/`: a page for a browser, with `/events` as what it is told each second, and `/view`,
 //!   which is the same once (`page`, `view`).
+//! - `/upgrade`: with POST, has a new process go on in the place of this one; `?binary=FILE`;
+//!   422 and a sentence if it cannot.
 //! - `/livez`, `/readyz`, `/healthz`: whether it lives, takes traffic, is well: 200 or 503
 //!   (`health`).
 //!
@@ -28,6 +30,7 @@ mod view;
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -37,7 +40,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 pub(super) use self::page::Listeners;
@@ -49,6 +52,7 @@ use self::metrics::{ProcessNumbers, Scrape};
 use super::ShownCertificates;
 use super::cluster::Cluster;
 use super::reload::{Request, Shown};
+use super::upgrading;
 use crate::io::{Answer, Order, Orders, Question, StoreState};
 use crate::limits;
 use crate::proxy::Facts;
@@ -59,6 +63,7 @@ pub(super) struct Node {
     pub(super) shards: Arc<[Orders]>,
     pub(super) status: Shown,
     pub(super) reload: mpsc::Sender<Request>,
+    pub(super) upgrade: mpsc::Sender<upgrading::Request>,
     /// Of a home that keeps its registrations.
     pub(super) store: Option<Arc<StoreState>>,
     /// The certificates that it shows.
@@ -70,11 +75,14 @@ pub(super) struct Node {
     /// Who looks at its page.
     pub(super) listeners: Listeners,
     pub(super) started: Instant,
+    /// Told when another process goes on: whoever asks from then on is that one's.
+    pub(super) handed_on: Arc<Notify>,
 }
 
 /// Answers until the thread ends.
 pub(super) async fn serve(admin_sockets: AdminSockets, node: Node) -> io::Result<()> {
     let admin = Arc::new(node);
+    let [on, off] = [Arc::clone(&admin.handed_on), Arc::clone(&admin.handed_on)];
     let public = Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(health::live))
@@ -87,6 +95,7 @@ pub(super) async fn serve(admin_sockets: AdminSockets, node: Node) -> io::Result
         .route("/bindings", get(list_bindings).delete(remove_bindings))
         .route("/status", get(status))
         .route("/reload", post(reload))
+        .route("/upgrade", post(upgrade))
         .route("/healthz", get(health::health))
         .with_state(Arc::clone(&admin));
     let public = public.with_state(admin);
@@ -94,7 +103,11 @@ pub(super) async fn serve(admin_sockets: AdminSockets, node: Node) -> io::Result
         match &admin_sockets.control {
             Some((socket, _)) => {
                 let socket = tokio::net::UnixListener::from_std(socket.try_clone()?)?;
-                axum::serve(socket, all).await
+                let served = axum::serve(socket, all);
+                served
+                    .with_graceful_shutdown(async move { on.notified().await })
+                    .await?;
+                std::future::pending().await
             }
             None => std::future::pending().await,
         }
@@ -103,7 +116,11 @@ pub(super) async fn serve(admin_sockets: AdminSockets, node: Node) -> io::Result
         match &admin_sockets.metrics {
             Some(port) => {
                 let port = tokio::net::TcpListener::from_std(port.try_clone()?)?;
-                axum::serve(port, public).await
+                let served = axum::serve(port, public);
+                served
+                    .with_graceful_shutdown(async move { off.notified().await })
+                    .await?;
+                std::future::pending().await
             }
             None => std::future::pending().await,
         }
@@ -190,6 +207,24 @@ async fn reload(State(admin): State<Arc<Node>>) -> Response {
         Ok(Ok(Ok(changed))) => status::taken_over(&admin.status.read(), &changed).into_response(),
         Ok(Ok(Err(why))) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response(),
         Ok(Err(_)) | Err(_) => busy(),
+    }
+}
+
+async fn upgrade(
+    State(admin): State<Arc<Node>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    let (answer, done) = oneshot::channel();
+    let program = query.get("binary").map(PathBuf::from);
+    let request = upgrading::Request { program, answer };
+    if admin.upgrade.try_send(request).is_err() {
+        let text = "an upgrade is under way already\n";
+        return (StatusCode::UNPROCESSABLE_ENTITY, text).into_response();
+    }
+    match done.await {
+        Ok(Ok(text)) => text.into_response(),
+        Ok(Err(why)) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{why}\n")).into_response(),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
 

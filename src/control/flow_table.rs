@@ -29,13 +29,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use ahash::RandomState;
 use hashbrown::HashTable;
 use tokio::sync::mpsc::Receiver;
 
 use crate::config;
-use crate::io::Record;
+use crate::io::{Record, StoreState};
 use crate::limits;
 
 pub use file::{FlowsFault, check};
@@ -71,6 +72,48 @@ const PAGE: usize = 256;
 /// No shard.
 const NOBODY: u8 = u8::MAX;
 const _: () = assert!(limits::SHARDS_MAX < NOBODY as usize);
+
+/// The table, or how it is opened once the process before has let it go.
+pub enum TableSource {
+    /// It is open.
+    Open(Box<FlowTable>),
+    /// It may be another process's yet.
+    Later(Box<dyn Fn() -> Result<Opened, FlowsFault> + Send>),
+}
+
+impl TableSource {
+    /// Keeps in the table what comes until every sender is gone (`FlowTable::write_behind`).
+    pub(super) async fn write_behind(
+        self,
+        records: Receiver<Record>,
+        has_dropped: Arc<AtomicBool>,
+        state: Arc<StoreState>,
+    ) {
+        let table = match self {
+            Self::Open(table) => Some(*table),
+            Self::Later(open) => {
+                let until = Instant::now() + limits::UPGRADE_STORE_MAX;
+                loop {
+                    match open() {
+                        Ok(opened) => break opened.table,
+                        Err(FlowsFault::Taken(_)) if Instant::now() < until => {
+                            tokio::time::sleep(limits::UPGRADE_REOPEN).await;
+                        }
+                        Err(why) => {
+                            tracing::error!(
+                                "{why}: after a restart UDP phones are deaf until they refresh"
+                            );
+                            break None;
+                        }
+                    }
+                }
+            }
+        };
+        if let Some(table) = table {
+            table.write_behind(records, has_dropped, state).await;
+        }
+    }
+}
 
 /// The table as it was found, and what stood in it.
 pub struct Opened {
@@ -250,6 +293,7 @@ impl FlowTable {
         mut self,
         mut records: Receiver<Record>,
         has_dropped: Arc<AtomicBool>,
+        state: Arc<StoreState>,
     ) {
         let mut batch = Vec::new();
         while records.recv_many(&mut batch, limits::STORE_BATCH_MAX).await > 0 {
@@ -259,12 +303,14 @@ impl FlowTable {
                     if records.try_recv().is_err() {
                         break;
                     }
+                    state.note_settled(1);
                 }
                 tracing::warn!(file = %self.path.display(), "the table of flows was too far behind and starts over: phones are in it again once they refresh");
                 self.start_over()
             } else {
                 batch.iter().try_for_each(|record| self.write(record))
             };
+            state.note_settled(batch.len());
             if let Err(why) = written {
                 return self.give_up(&why);
             }

@@ -19,6 +19,7 @@ mod pace;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -100,6 +101,33 @@ impl NameServer {
             listeners,
             seed,
         })
+    }
+}
+
+impl NameServer {
+    /// That of the process before, whose sockets are open.
+    #[must_use]
+    pub fn inherited(datagrams: Vec<OwnedFd>, listeners: Vec<OwnedFd>, seed: [u64; 4]) -> Self {
+        Self {
+            datagrams: datagrams.into_iter().map(Into::into).collect(),
+            listeners: listeners.into_iter().map(Into::into).collect(),
+            seed,
+        }
+    }
+
+    /// Descriptors of its sockets: those for datagrams, and the listeners.
+    ///
+    /// # Errors
+    /// When there are no more.
+    pub(super) fn descriptors(&self) -> io::Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
+        let datagrams = self.datagrams.iter();
+        let datagrams = datagrams.map(|it| it.as_fd().try_clone_to_owned());
+        let listeners = self.listeners.iter();
+        let listeners = listeners.map(|it| it.as_fd().try_clone_to_owned());
+        Ok((
+            datagrams.collect::<io::Result<_>>()?,
+            listeners.collect::<io::Result<_>>()?,
+        ))
     }
 }
 

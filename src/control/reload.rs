@@ -12,6 +12,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -23,12 +24,14 @@ use super::cluster::Cluster;
 use super::name_server::Served;
 use super::stamp::{Stamp, stamp};
 use super::subscribers::ListFile;
+use super::upgrading::{Handing, Standing};
 use super::{give_all, service};
 use crate::config::{Change, Config, Role, Source};
 use crate::home::{Revoked, Subscribers};
 use crate::io::tls::{Settings, Tls};
 use crate::io::{NewSettings, Order, Orders};
 use crate::shard::{Configuration, RoleSettings};
+use crate::upgrade::Kept;
 use crate::{limits, memory};
 
 /// What a node goes by, and the files that say so.
@@ -130,6 +133,8 @@ pub(super) struct Told {
     pub(super) status: Shown,
     /// The certificates, for whoever asks.
     pub(super) certificates: Arc<ShownCertificates>,
+    /// The node was told to end.
+    pub(super) drains: Arc<AtomicBool>,
 }
 
 impl Told {
@@ -147,6 +152,7 @@ pub(super) async fn serve(
     told: Told,
     hangup: &Notify,
     mut requests: mpsc::Receiver<Request>,
+    mut handing: Handing,
 ) {
     let mut seen = stamps(&running);
     let mut last = seen.clone();
@@ -169,6 +175,9 @@ pub(super) async fn serve(
                     seen = known(&running, &last);
                     last.clone_from(&seen);
                 }
+            }
+            Some(request) = handing.requests.recv() => {
+                handing.hand_over(standing(&running, &told), request).await;
             }
             () = hangup.notified() => {
                 if let Some(certificates) = &mut running.certificates {
@@ -196,6 +205,20 @@ pub(super) async fn serve(
                 }
             }
         }
+    }
+}
+
+/// What the node goes by now.
+fn standing(running: &Running, told: &Told) -> Standing {
+    Standing {
+        kept: Kept {
+            file: running.source.path().to_owned(),
+            digest: running.source.digest().to_owned(),
+            keys: running.source.keys(&running.config),
+        },
+        pending: told.status.read().pending,
+        drains: told.drains.load(Ordering::Acquire),
+        shards: Arc::clone(&told.shards),
     }
 }
 

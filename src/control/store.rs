@@ -140,6 +140,19 @@ impl Store {
         Ok(store)
     }
 
+    /// A store whose file the process before may have yet: it is opened when that has let it go,
+    /// and what stands in it the shards know.
+    #[must_use]
+    pub fn later(path: &Path) -> Self {
+        Self {
+            open: None,
+            path: path.to_owned(),
+            found: Vec::new(),
+            state: Arc::default(),
+            is_awaited: false,
+        }
+    }
+
     /// Whether the answers of the shards wait for what is written.
     pub const fn set_awaited(&mut self, is_awaited: bool) {
         self.is_awaited = is_awaited;

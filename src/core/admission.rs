@@ -18,11 +18,13 @@
 //! Not here: how one source is kept from asking for too much ([`guard`](crate::guard)), what
 //! the refused are told, and how a peer asks ([`proxy`](crate::proxy)).
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits;
 use crate::time::{Duration, Instant};
 
 /// What a request is worth, the first to be refused first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequestClass {
     /// A registration of a phone that has none here, and what stands for
     /// itself (OPTIONS, MESSAGE, SUBSCRIBE). It is what a storm consists of, and
@@ -59,7 +61,7 @@ const REQUEST: u32 = 100;
 const DEBT_MAX: u32 = (1 + 4 * limits::CLASS_STEP) * REQUEST;
 
 /// Refuses a share of all requests, the least worth first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thinning {
     loss: u8,
     debt: u32,
@@ -101,7 +103,7 @@ impl Thinning {
 const ALL: u32 = 1_000;
 
 /// The admission of one shard.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Admission {
     /// How late the shard is, smoothed over its turns, in microseconds.
     late: u64,

@@ -11,6 +11,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::limits;
 
 /// Smallest capacity of each size class, in bytes. They lie close where messages
@@ -130,6 +133,24 @@ impl Pool {
         }
     }
 
+    /// Counts a buffer that no other pool has, and takes its memory when the last clone goes.
+    pub(crate) fn adopt(&self, buf: &mut Buf) {
+        let Some(memory) = buf.memory.as_mut().and_then(Rc::get_mut) else {
+            return;
+        };
+        if memory.pool.is_none() {
+            memory.pool = Some(self.clone());
+            self.stock
+                .used
+                .set(self.stock.used.get() + memory.bytes.capacity());
+        }
+    }
+
+    /// As `adopt`, of all of them.
+    pub(crate) fn adopt_all<'b>(&self, bufs: impl IntoIterator<Item = &'b mut Buf>) {
+        bufs.into_iter().for_each(|buf| self.adopt(buf));
+    }
+
     /// Buffers that lie ready, over all classes.
     #[must_use]
     pub fn idle(&self) -> usize {
@@ -198,6 +219,39 @@ impl Drop for Buf {
         {
             pool.give(memory);
         }
+    }
+}
+
+impl Serialize for Buf {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        // What it costs whoever made us keep it, and whose it is again, does not change.
+        let class = self.memory.as_deref().map_or(0, |memory| memory.class);
+        let extra = self.size().saturating_sub(CLASSES[class]);
+        (class, extra, Bytes(self)).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Buf {
+    /// A buffer of no pool, until `Pool::adopt`.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let (class, extra, text) = <(usize, usize, &[u8])>::deserialize(from)?;
+        let room = CLASSES.get(class).copied();
+        let room = room.ok_or_else(|| D::Error::custom("no such class of buffers"))?;
+        let mut bytes = Vec::with_capacity(room + extra.min(text.len()));
+        bytes.extend_from_slice(text);
+        let pool = None;
+        Ok(Self {
+            memory: Some(Rc::new(Memory { bytes, class, pool })),
+        })
+    }
+}
+
+/// Written in one piece.
+struct Bytes<'a>(&'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(self.0)
     }
 }
 

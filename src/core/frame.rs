@@ -23,6 +23,7 @@ use crate::limits;
 
 use head::{Length, Search};
 pub(crate) use head::{decimal, is_sip_line};
+use serde::{Deserialize, Serialize};
 
 /// What a datagram is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub enum StreamFrame {
 
 /// How far the head of a stream is known already, so that a byte-by-byte
 /// sender costs linear work. Start with `Default`, one per stream.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Resume {
     search: Search,
     /// Total length of the message once its header section is complete.

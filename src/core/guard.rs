@@ -26,10 +26,13 @@ mod logins;
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use self::held::Shares;
 pub use self::held::{ConnectionAdmission, Near};
 pub use self::ledger::{Charge, Ledger};
 use self::logins::{LoginState, Logins};
+use crate::carry::carried;
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -81,7 +84,7 @@ impl SourceLimit {
 /// Entries of one set.
 const WAYS: usize = 4;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Source {
     /// A part of its hash; 0: the entry is free.
     key: u32,
@@ -439,6 +442,11 @@ pub fn is_within(ip: IpAddr, network: IpAddr, len: u8) -> bool {
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
     }
 }
+
+carried!(Guard {
+    parts: sets, shares, logins;
+    made: hasher, unlimited, memory;
+});
 
 #[cfg(test)]
 mod tests;

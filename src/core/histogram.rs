@@ -1,6 +1,8 @@
 //! How often something took how long: counts in fixed classes, kept by whoever measures and
 //! copied by whoever reads.
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Duration;
 
 /// The longest duration of each class but the last, in microseconds: 1, 2.5 and 5 of each
@@ -12,7 +14,7 @@ pub const BOUNDS_US: [u64; 18] = [
 ];
 
 /// Durations, counted by class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
     counts: [u64; BOUNDS_US.len() + 1],
     sum_us: u64,

@@ -7,6 +7,8 @@ mod slab;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits;
 
 pub use keyed::Keyed;
@@ -61,7 +63,7 @@ impl ShardSet {
 }
 
 /// A slot of a slab together with the generation that lives in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Slot {
     /// Index in the slab.
     pub index: u32,
@@ -71,12 +73,12 @@ pub struct Slot {
 
 /// A bound UDP socket, by its index in `shard::Setup::locals`: the same name for
 /// the same address on every shard of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SocketId(pub u16);
 
 /// A connection over TCP or TLS, accepted or opened. Each shard numbers its own from
 /// `StreamId::first`, so that a name means one connection of the whole node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamId(pub Slot);
 
 impl StreamId {
@@ -107,16 +109,16 @@ const _: () = assert!(
 );
 
 /// A server transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ServerId(pub Slot);
 
 /// A client transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClientId(pub Slot);
 
 /// A flow in the sense of RFC 5626: the way back to one peer. For UDP the
 /// local socket and the remote address, for a stream the connection itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Flow {
     /// Datagrams between one of our sockets and one address.
     Udp {
@@ -169,7 +171,7 @@ impl Flow {
 }
 
 /// What carries a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Transport {
     /// RFC 3261 over UDP.
     Udp,

@@ -18,6 +18,7 @@
 pub mod protocol {}
 
 pub mod admission;
+pub mod carry;
 pub mod digest;
 pub mod error;
 pub mod guard;

@@ -19,6 +19,8 @@ mod walk;
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 pub use cache::{Find, Locator, LookupId, LookupOutcome, Waiter};
 pub use order::order;
 pub use question::{Question, Transports};
@@ -27,7 +29,7 @@ pub use walk::{Found, WalkStep, walk};
 use crate::id::Transport;
 
 /// One address that may serve a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// The transport to use.
     pub transport: Transport,

@@ -101,6 +101,8 @@ use drain::Drain;
 use overload::Restraint;
 use response_rerouting::Returns;
 
+use crate::bytes::Pool;
+use crate::carry::carried;
 use crate::edit::Edits;
 use crate::scan::Message;
 use crate::time::Instant;
@@ -200,3 +202,17 @@ impl Proxy {
         self.contexts.len() == 0
     }
 }
+
+impl Proxy {
+    /// Has the buffers that were read belong to the pool of the shard.
+    pub(crate) fn adopt_bufs(&mut self, pool: &Pool) {
+        self.contexts.adopt_bufs(pool);
+        self.returns.adopt_bufs(pool);
+    }
+}
+
+carried!(Proxy {
+    parts: contexts, returns, dialogs;
+    values: drain, restraint, told_of_sips, refused_until;
+    made: plan, edits, again, rejected;
+});

@@ -17,6 +17,8 @@ use aes::Aes256Enc;
 use aes::cipher::{BlockEncrypt, KeyInit};
 use sha2::{Digest, Sha256};
 
+use crate::carry::carried;
+
 /// 32 bytes of the operating system.
 pub type Seed = [u64; 4];
 
@@ -169,6 +171,11 @@ impl fmt::Debug for Mac {
         f.write_str("Mac")
     }
 }
+
+carried!(Chance {
+    values: blocks, ready, left;
+    made: cipher;
+});
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,7 @@
 //! An answer is framed and scanned, and [`Proxy::response`] does the rest.
 
 mod accepting;
+mod carrying;
 mod draining;
 mod handoffs;
 mod icmp;
@@ -105,9 +106,20 @@ enum RoleMut<'a> {
 }
 
 impl Shard {
-    /// A shard at rest.
+    /// A shard that begins.
     #[must_use]
     pub fn new(setup: Setup, now: Instant) -> Self {
+        let mut shard = Self::at_rest(setup, now);
+        shard.net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
+        if let RoleMut::Proxy(_, turn) = shard.role_mut(now) {
+            turn.policy.on_start(&mut Step::new(turn.net, now));
+        }
+        shard.net.liveness.arm_timer(&mut shard.net.txns);
+        shard
+    }
+
+    /// A shard that has not begun.
+    fn at_rest(setup: Setup, now: Instant) -> Self {
         let Setup {
             locals,
             role,
@@ -135,8 +147,7 @@ impl Shard {
             }
             Role::Agent(settings) => RoleState::Agent(Box::new(Agent::new(settings, seed))),
         };
-        net.txns.set_timer(now + SWEEP_EVERY, Timer::Sweep);
-        let mut shard = Self {
+        Self {
             net,
             proxy: Proxy::default(),
             role,
@@ -145,12 +156,7 @@ impl Shard {
             liveness: Vec::new(),
             sheds_since: None,
             closing: None,
-        };
-        if let RoleMut::Proxy(_, turn) = shard.role_mut(now) {
-            turn.policy.on_start(&mut Step::new(turn.net, now));
         }
-        shard.net.liveness.arm_timer(&mut shard.net.txns);
-        shard
     }
 
     /// Leaves a behaviour out, to prove that its absence is noticed; in a

@@ -1,8 +1,10 @@
 //! A span: where something stands in a message, not a copy of it. Messages
 //! never pass 65,535 bytes (`limits::MESSAGE_MAX`), so two 16-bit offsets do.
 
+use serde::{Deserialize, Serialize};
+
 /// A half-open range of byte offsets in one message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// First byte.
     pub start: u16,

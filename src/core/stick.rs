@@ -35,11 +35,13 @@ use std::net::SocketAddr;
 use std::num::NonZeroU64;
 
 use ahash::RandomState;
+use serde::{Deserialize, Serialize};
 
 pub use self::explain::ExplainLine;
 use self::links::Links;
 use self::rows::{Print, Rows};
 use self::sets::Sets;
+use crate::carry::carried;
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::time::Instant;
@@ -88,7 +90,7 @@ pub enum Level {
 }
 
 /// Why a URI or a domain belongs to a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// The peer's certificate names the domain (S-2).
     Certificate,
@@ -129,7 +131,7 @@ pub struct Match {
 }
 
 /// Where a lost connection is opened again (S-28).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reopen {
     /// The protocol it had.
     pub transport: Transport,
@@ -225,3 +227,9 @@ impl Table {
 
 /// The end of what lasts as long as its flow.
 const FOREVER: Instant = Instant::from_micros(u64::MAX);
+
+carried!(Table {
+    parts: links, rows, sets;
+    values: len, stamp, sweep_at, lost, gone;
+    made: key, prints, ties, bounds;
+});

@@ -22,6 +22,8 @@ pub mod identity;
 pub mod ingress;
 pub mod mark;
 
+use serde::{Deserialize, Serialize};
+
 use crate::span::Span;
 use crate::uri::{Uri, same_host};
 
@@ -31,7 +33,7 @@ pub use ingress::{Ingress, Keep};
 pub use mark::{Mark, MarkKey};
 
 /// Who sent a request, as far as the flow that it came on proves it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Principal {
     /// A home of the domain.
     Home,

@@ -37,7 +37,11 @@ pub use due::Due;
 pub use key::{ServerKey, TransactionKeys};
 pub use wheel::{TimerId, Wheel};
 
-use crate::bytes::Buf;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bytes::{Buf, Pool};
+use crate::carry::{Carried, Reader, Unreadable, Writer};
 use crate::id::Flow;
 use crate::time::Instant;
 use agenda::Agenda;
@@ -129,6 +133,33 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
     #[must_use]
     pub fn clients(&self) -> usize {
         self.clients.len()
+    }
+}
+
+impl<O: Copy, U: Copy> Transactions<O, U> {
+    /// Has the buffers that were read belong to a pool.
+    pub(crate) fn adopt_bufs(&mut self, pool: &Pool) {
+        self.servers.adopt_bufs(pool);
+        self.clients.adopt_bufs(pool);
+    }
+}
+
+impl<O, U> Carried for Transactions<O, U>
+where
+    O: Copy + Serialize + DeserializeOwned,
+    U: Copy + Serialize + DeserializeOwned,
+{
+    fn write(&self, out: &mut Writer) {
+        self.servers.write(out);
+        self.clients.write(out);
+        out.value(&self.agenda);
+    }
+
+    fn read(&mut self, input: &mut Reader<'_>) -> Result<(), Unreadable> {
+        self.servers.read(input)?;
+        self.clients.read(input)?;
+        self.agenda = input.value()?;
+        Ok(())
     }
 }
 

@@ -60,6 +60,16 @@ impl Listener {
         }
     }
 
+    /// True while the ring accepts connections.
+    pub(super) const fn is_accepting(&self) -> bool {
+        self.is_accepting
+    }
+
+    /// The ring does nothing more with it, as it was told.
+    pub(super) const fn on_cancelled(&mut self) {
+        self.is_accepting = false;
+    }
+
     /// Has the ring accept again.
     pub(super) fn go_on(&mut self, ring: &mut Ring) {
         if std::mem::take(&mut self.is_paused) {

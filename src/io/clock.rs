@@ -1,6 +1,10 @@
 //! The monotonic clock, as the core's instants.
 
-use crate::time::{Instant, Wall};
+use std::io;
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::time::{Duration, Instant, Wall};
 
 /// Counts microseconds since the process started it (CLOCK_MONOTONIC).
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +26,29 @@ impl Clock {
         }
     }
 
+    /// What another process of this machine needs to go on with the same clock: the zero in
+    /// nanoseconds of CLOCK_MONOTONIC, and the calendar time of it in seconds.
+    ///
+    /// # Errors
+    /// When the kernel does not know the time.
+    pub fn written(&self) -> io::Result<(u64, u64)> {
+        let zero = monotonic()?.saturating_sub(self.zero.elapsed());
+        let nanos = u64::try_from(zero.as_nanos()).unwrap_or(u64::MAX);
+        Ok((nanos, self.wall.unix_at_zero))
+    }
+
+    /// The clock that another process has written.
+    ///
+    /// # Errors
+    /// When the kernel does not know the time, or that one would begin after it.
+    pub fn read((zero, unix_at_zero): (u64, u64)) -> io::Result<Self> {
+        let since = monotonic()?.checked_sub(Duration::from_nanos(zero));
+        let zero = since.and_then(|since| std::time::Instant::now().checked_sub(since));
+        let zero = zero.ok_or_else(|| io::Error::other("the clock begins in the future"))?;
+        let wall = Wall { unix_at_zero };
+        Ok(Self { zero, wall })
+    }
+
     /// The time now. Asked once per batch, not once per message.
     #[must_use]
     pub fn now(&self) -> Instant {
@@ -33,5 +60,25 @@ impl Clock {
     #[must_use]
     pub const fn wall(&self) -> Wall {
         self.wall
+    }
+}
+
+fn monotonic() -> io::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_MONOTONIC)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_read_again_goes_on_where_it_was() {
+        let clock = Clock::start();
+        let again = Clock::read(clock.written().unwrap()).unwrap();
+        let (before, between, after) = (clock.now(), again.now(), clock.now());
+        let slack = Duration::from_millis(1);
+        assert!(before.since(between) < slack && between.since(after) < slack);
+        assert_eq!(again.wall(), clock.wall());
+        Clock::read((u64::MAX, 0)).unwrap_err();
     }
 }

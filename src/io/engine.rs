@@ -9,6 +9,7 @@ mod backlog;
 mod input;
 mod output;
 mod report;
+mod standing;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -26,13 +27,18 @@ use super::streams::Streams;
 use super::tls::Tls;
 use super::udp::UdpPorts;
 use super::{Counters, DnsSender, Record, Sockets, StoreSender, Turns};
+use crate::bytes::Pool;
 use crate::id::Transport;
 use crate::limits;
 use crate::locate::LookupId;
 use crate::memory;
+use crate::send::Local;
 use crate::shard::{Input, Shard};
 use crate::time::{Duration, Instant};
 use backlog::Backlog;
+use standing::Standing;
+
+pub(super) use standing::take_apart;
 
 /// A running shard.
 pub(super) struct Engine {
@@ -54,6 +60,12 @@ pub(super) struct Engine {
     unsent_lookups: Vec<LookupId>,
     ports: UdpPorts,
     listeners: Vec<Listener>,
+    /// All endpoints of the node, by `SocketId`, and which are of its core side.
+    locals: Vec<(Local, bool)>,
+    /// Buffers of the shell's own.
+    pool: Pool,
+    /// It is to stand still.
+    standing: Option<Standing>,
     streams: Streams,
     backlog: Backlog,
     /// This turn leaves something behind.
@@ -75,6 +87,8 @@ pub(super) struct Engine {
 /// What connects a shard to the world: the network, its siblings, the control
 /// thread.
 pub(super) struct Ends {
+    /// Of the calling thread.
+    pub(super) ring: (Ring, Room),
     pub(super) sockets: Sockets,
     pub(super) inbox: Inbox,
     pub(super) mesh: Mesh,
@@ -90,6 +104,7 @@ impl Engine {
         shard: Shard,
         clock: Clock,
         Ends {
+            ring: (mut ring, room),
             sockets,
             inbox,
             mesh,
@@ -101,16 +116,17 @@ impl Engine {
     ) -> io::Result<Self> {
         let mut streams = Streams::new(sockets.outgoing());
         streams.set_tls(tls);
-        let (mut ring, room) = Ring::new()?;
         ring.watch(inbox.as_fd(), completion_id::INBOX);
         ring.watch(mesh.as_fd(), completion_id::MESH);
         let (mut ports, mut listeners) = (UdpPorts::default(), Vec::new());
+        let mut locals = Vec::new();
         for Bound {
             local,
             socket,
             accepts_peers,
         } in sockets.bound
         {
+            locals.push((local, accepts_peers));
             let (datagrams, stream) = match local.transport {
                 Transport::Udp => (socket, None),
                 Transport::Tcp | Transport::Tls => (None, socket),
@@ -151,6 +167,9 @@ impl Engine {
             unsent_lookups: Vec::new(),
             ports,
             listeners,
+            locals,
+            pool: Pool::new(),
+            standing: None,
             streams,
             backlog: Backlog::default(),
             is_behind: false,
@@ -237,6 +256,7 @@ impl Engine {
     /// How long to wait for something to complete at most; `None`: until the alarm rings.
     fn wait(&mut self) -> Option<Duration> {
         let has_more = self.is_unsettled
+            || self.is_still()
             || self.is_behind
             || self.ring.has_more()
             || self.ring.has_results()
@@ -292,7 +312,7 @@ impl Engine {
             count += 1;
             self.on_accepted(accepted);
         }
-        if self.ring.accepted() == 0 {
+        if self.ring.accepted() == 0 && self.standing.is_none() {
             self.listeners
                 .iter_mut()
                 .for_each(|it| it.go_on(&mut self.ring));
@@ -312,10 +332,13 @@ impl Engine {
     }
 
     fn on_completion(&mut self, completion: Completion) {
+        if completion.result == Err(libc::ECANCELED) && self.is_still() {
+            return self.on_cancelled(&completion);
+        }
         match completion.id {
             CompletionId::Inbox => self.on_inbox(completion),
             CompletionId::Alarm => self.alarm_at = None,
-            CompletionId::Mesh if !completion.goes_on => {
+            CompletionId::Mesh if !completion.goes_on && !self.is_still() => {
                 self.ring.watch(self.mesh.as_fd(), completion_id::MESH);
             }
             CompletionId::Udp(index) => self.on_datagram(index, completion),
@@ -358,11 +381,20 @@ impl Engine {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let all = [self.shard.deadline(), self.streams.deadline(), self.ends_at];
+        let settles = self.settles_until();
+        let all = [
+            self.shard.deadline(),
+            self.streams.deadline(),
+            self.ends_at,
+            settles,
+        ];
         all.into_iter().flatten().min()
     }
 
     fn tick(&mut self) -> bool {
+        if self.is_still() {
+            return false;
+        }
         self.streams
             .expire(&mut self.ring, self.now, &mut self.counters);
         let is_due = self.shard.deadline().is_some_and(|due| due <= self.now);

@@ -2,15 +2,16 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use super::clock::Clock;
-use super::engine::{Ends, Engine};
+use super::engine::{Ends, Engine, take_apart};
 use super::inbox::{Inbox, inbox};
+use super::ring::Ring;
 use super::tls::Tls;
-use super::{DnsSender, Fault, Mesh, Orders, Record, Sockets, StoreSender};
+use super::{DnsSender, Fault, Inheritance, Mesh, Orders, Outgoing, Record, Sockets, StoreSender};
 use crate::id::ShardSet;
 use crate::limits;
 use crate::shard::{Role, Setup, Shard};
@@ -18,8 +19,8 @@ use crate::time::Duration;
 
 /// What one shard starts with.
 pub struct Start {
-    /// Its sockets.
-    pub sockets: Sockets,
+    /// Its sockets, or all that the process before has left.
+    pub begins: Begins,
     /// What it is.
     pub role: Role,
     /// Its own random numbers, 32 bytes of them.
@@ -46,6 +47,26 @@ pub struct Start {
     pub dns: DnsSender,
     /// The registrations there are.
     pub restored: Arc<[Record]>,
+}
+
+/// What a shard begins with.
+pub enum Begins {
+    /// Sockets that nobody has used.
+    New(Sockets),
+    /// What one of another process has left.
+    Inherited(Inherited),
+}
+
+/// What a shard goes on with, and when.
+pub struct Inherited {
+    /// What it is.
+    pub inheritance: Inheritance,
+    /// Where it opens connections from.
+    pub outgoing: Outgoing,
+    /// Where it says that it could go on, or why not.
+    pub ready: mpsc::Sender<Result<(), String>>,
+    /// Told when it is to.
+    pub go: mpsc::Receiver<()>,
 }
 
 /// A running shard.
@@ -107,56 +128,68 @@ fn start_one(start: Start, index: usize, core: usize) -> Result<(Orders, Handle)
 }
 
 fn live(start: Start, inbox: Inbox) -> io::Result<()> {
-    let Start {
-        sockets,
-        role,
-        seed,
-        node_seed,
-        mesh,
-        clock,
-        tls,
-        store,
-        unlimited,
-        connections_per_source,
-        source_memory,
-        drain_for,
-        dns,
-        restored,
-    } = start;
+    // What may fail comes before the process before this one is told that it may end.
+    let ring = Ring::new()?;
     let number = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
     let shard_set = ShardSet {
-        own: number(mesh.own()),
-        count: number(mesh.shards()),
-        seed: node_seed,
+        own: number(start.mesh.own()),
+        count: number(start.mesh.shards()),
+        seed: start.node_seed,
     };
-    let setup = Setup {
+    let (role, seed, clock) = (start.role, start.seed, start.clock);
+    let setup = |sockets: &Sockets| Setup {
         locals: sockets.locals(),
         role,
         seed,
         shard_set,
         wall: clock.wall(),
     };
-    let mut shard = Shard::new(setup, clock.now());
-    if let Some(networks) = unlimited {
+    let (mut shard, sockets, rest) = match start.begins {
+        Begins::New(sockets) => (Shard::new(setup(&sockets), clock.now()), sockets, None),
+        Begins::Inherited(inherited) => {
+            let Inherited {
+                inheritance,
+                outgoing,
+                ready,
+                go,
+            } = inherited;
+            let (core, sockets, rest) = take_apart(inheritance, outgoing)?;
+            let read = Shard::read(setup(&sockets), clock.now(), &core);
+            let said = read.as_ref().map(drop).map_err(ToString::to_string);
+            // The process before may use its keys until it says that it will not.
+            let is_to_go = ready.send(said).is_ok() && go.recv().is_ok();
+            match read {
+                Ok(shard) if is_to_go => (shard, sockets, Some(rest)),
+                // The process ends.
+                Ok(_) | Err(_) => return Ok(()),
+            }
+        }
+    };
+    if let Some(networks) = start.unlimited {
         shard.set_unlimited(networks);
     }
-    shard.set_connections_per_source(connections_per_source);
-    shard.set_source_memory(source_memory);
+    shard.set_connections_per_source(start.connections_per_source);
+    shard.set_source_memory(start.source_memory);
     let ends = Ends {
+        ring,
         sockets,
         inbox,
-        mesh,
-        store,
-        tls,
-        dns,
-        drain_for,
+        mesh: start.mesh,
+        store: start.store,
+        tls: start.tls,
+        dns: start.dns,
+        drain_for: start.drain_for,
     };
     let mut engine = Engine::new(shard, clock, ends)?;
-    engine.restore(&restored);
-    drop(restored);
+    match rest {
+        None => engine.restore(&start.restored),
+        Some(rest) => engine.take_up(rest)?,
+    }
+    drop(start.restored);
     // A shard is the one task of its executor and waits in its own ring.
     while !engine.is_done()? {
         engine.turn()?;
+        engine.stand_still()?;
     }
     engine.report();
     engine.say_what_is_left();

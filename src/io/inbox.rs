@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use tokio::sync::mpsc;
 
 use super::bell::Bell;
+use super::legacy::Legacy;
 use super::notices::Told;
 use super::tls::Tls;
 use crate::histogram::Histogram;
@@ -61,6 +62,16 @@ pub enum Order {
         /// What was found.
         records: Box<Records>,
     },
+    /// The shard is to stand still and to say what another process needs to go on in its place.
+    /// It waits then for `GoOn`, or for the end of this process.
+    StandStill {
+        /// Where what it leaves goes, with the index of the shard.
+        leaves: std::sync::mpsc::Sender<(usize, io::Result<Legacy>)>,
+        /// The index of the shard.
+        shard: usize,
+    },
+    /// No other process goes on in its place: it does.
+    GoOn,
     /// A question; the shard answers at once, or not at all when nobody listens.
     Ask {
         /// What is asked.
@@ -216,6 +227,11 @@ impl Orders {
 }
 
 impl Inbox {
+    /// Waits for the next order; `None`: there will be none.
+    pub(crate) fn wait(&self) -> Option<Order> {
+        self.receiver.recv().ok()
+    }
+
     /// The next order, if there is one.
     pub(crate) fn next(&self) -> Option<Order> {
         self.receiver.try_recv().ok()

@@ -12,7 +12,7 @@ use crate::limits;
 
 /// The core ports of one shard and what came of them.
 #[derive(Clone, Debug)]
-pub(super) struct Outgoing {
+pub struct Outgoing {
     /// The addresses of the first listeners of each family.
     v4: IpAddr,
     v6: IpAddr,

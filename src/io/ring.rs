@@ -24,11 +24,11 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use io_uring::squeue::Entry;
-use io_uring::types::{CancelBuilder, RecvMsgOut, SubmitArgs, Timespec};
-use io_uring::{IoUring, cqueue, opcode};
+use io_uring::types::{RecvMsgOut, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue};
 use nix::sys::socket::{Shutdown, shutdown};
 
-use super::completion_id::{self, CompletionId};
+use super::completion_id::CompletionId;
 use super::{Fault, address};
 use crate::bytes::Buf;
 use crate::id::Slot;
@@ -296,8 +296,7 @@ impl Ring {
     /// Ends everything that has not completed, so that the sockets are free once they are
     /// closed: the kernel would keep them until it finds the time to end the ring.
     pub(super) fn end(mut self) -> io::Result<()> {
-        let all = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
-        self.push(all.user_data(completion_id::NOTHING));
+        self.cancel_all();
         // The first submits it, the second lets go of what it has ended.
         self.enter(Some(Duration::ZERO))?;
         self.enter(Some(Duration::from_millis(1)))

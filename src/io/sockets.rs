@@ -48,6 +48,11 @@ pub(super) struct Bound {
 }
 
 impl Sockets {
+    /// Those of a process before.
+    pub(super) const fn inherited(bound: Vec<Bound>, outgoing: Outgoing) -> Self {
+        Self { bound, outgoing }
+    }
+
     /// What the shard is told about them.
     pub fn locals(&self) -> Vec<Local> {
         self.bound.iter().map(|bound| bound.local).collect()
@@ -60,6 +65,13 @@ impl Sockets {
 }
 
 impl Listening<'_> {
+    /// Where a shard opens connections from.
+    #[must_use]
+    pub fn outgoing(&self, shard: usize) -> Outgoing {
+        let number = u16::try_from(shard).unwrap_or_default();
+        Outgoing::new(self.connects_from(), self.core_port, number)
+    }
+
     /// Every listener, and what it is for. Those of this node's own addresses come
     /// first: by them others reach it.
     fn all(&self) -> impl Iterator<Item = (Transport, SocketAddr, Purpose)> {
@@ -150,11 +162,9 @@ pub fn open(listening: &Listening<'_>, shards: usize) -> Result<Vec<Sockets>, Fa
     wait_until_free(listening, shards)?;
     let (mut all, mut own) = (Vec::new(), Vec::new());
     for shard in 0..shards {
-        let number = u16::try_from(shard).unwrap_or_default();
-        let from = listening.connects_from();
         all.push(Sockets {
             bound: open_listeners(listening)?,
-            outgoing: Outgoing::new(from, listening.core_port, number),
+            outgoing: listening.outgoing(shard),
         });
         for addr in listening.upstream(shard) {
             let socket = socket::upstream(addr);

@@ -9,6 +9,7 @@ mod connection;
 mod ending;
 mod handshake;
 mod opening;
+mod standing;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};

@@ -35,6 +35,8 @@ struct UdpPort {
     queue: DatagramQueue,
     /// The kernel took no more the last time: it tells when it does.
     is_blocked: bool,
+    /// The ring receives from it.
+    is_receiving: bool,
     /// What the socket was last told about fragments.
     fragments: Fragments,
     /// Something that may be fragmented is staged.
@@ -82,6 +84,7 @@ impl UdpPort {
             connected: None,
             queue,
             is_blocked: false,
+            is_receiving: false,
             fragments,
             has_staged_long: false,
         }
@@ -96,8 +99,10 @@ impl UdpPort {
     }
 
     /// Receives datagrams until that fails.
-    fn receive(&self, ring: &mut Ring, room: &Room) {
-        ring.receive_datagrams(self.socket.as_fd(), self.index, room, self.side);
+    fn receive(&mut self, ring: &mut Ring, room: &Room) {
+        if !std::mem::replace(&mut self.is_receiving, true) {
+            ring.receive_datagrams(self.socket.as_fd(), self.index, room, self.side);
+        }
     }
 
     /// Number of datagrams that wait.

@@ -55,6 +55,7 @@ mod tls;
 mod tool;
 mod top;
 mod ua;
+mod upgrade;
 mod why;
 mod worked_flow;
 mod zone;

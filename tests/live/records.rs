@@ -15,7 +15,7 @@ use crate::lab::{EDGES, Lab};
 use crate::tool::Tool;
 
 /// openssl as a phone of `edge`, with these options too.
-fn phone(lab: &Lab, edge: &str, options: &[&str]) -> Tool {
+pub(crate) fn phone(lab: &Lab, edge: &str, options: &[&str]) -> Tool {
     let mut command = Command::new("stdbuf");
     command
         .args(["-oL", "openssl", "s_client", "-servername"])
@@ -27,7 +27,7 @@ fn phone(lab: &Lab, edge: &str, options: &[&str]) -> Tool {
 }
 
 /// Asks the edge something, and waits for its answer.
-fn ask(phone: &mut Tool, number: u32) {
+pub(crate) fn ask(phone: &mut Tool, number: u32) {
     let request = format!(
         "OPTIONS sip:edge.example.com SIP/2.0\r\n\
          Via: SIP/2.0/TLS 127.0.0.1:5061;branch=z9hG4bK{number};rport\r\n\

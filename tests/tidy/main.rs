@@ -18,6 +18,7 @@
 //! - A public function of the core is named outside of it.
 
 mod circles;
+mod layouts;
 mod namesakes;
 mod pages;
 mod publics;
@@ -30,7 +31,8 @@ use std::path::Path;
 use source::{Source, calls, fields, inline_paths, is_word, sources, uses, words};
 
 /// Plain values, under every room.
-const GROUND: [&str; 12] = [
+const GROUND: [&str; 13] = [
+    "carry",
     "time",
     "limits",
     "id",
@@ -308,6 +310,24 @@ fn sources_are_tidy() {
     let mut all = sources(&["src", "tests", "benches", "perf"]);
     all.retain(|source| !source.path.starts_with(Path::new("tests/tidy")));
     none(&all.iter().flat_map(untidy).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_carried_has_a_version_of_its_own() {
+    let all = sources(&["src/core", "src/io", "src/upgrade"]);
+    let found = (layouts::version(&all).unwrap(), layouts::hash(&all));
+    assert_eq!(
+        found,
+        layouts::LAYOUT,
+        "what is carried has changed: see tests/tidy/layouts.rs"
+    );
+    // The checker sees what changes.
+    let text = "#[derive(Clone, Serialize)]\npub struct A {\n    a: u8,\n}\nfn f() {\n    1;\n}\n";
+    let hash = |text: &str| layouts::hash(&[Source::new("a.rs", text)]);
+    assert_ne!(hash(text), hash(&text.replace("u8", "u16")));
+    assert_eq!(hash(text), hash(&text.replace("1;", "2;")));
+    let text = "carried!(A {\n    values: a;\n});\n";
+    assert_ne!(hash(text), hash(&text.replace("values: a", "made: a")));
 }
 
 #[track_caller]

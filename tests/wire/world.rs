@@ -14,6 +14,7 @@ use steadfast::time::{Duration, Instant};
 
 use staging::Kind;
 use storing::Unwritten;
+use upgrading::Run;
 
 use super::cables::{Cables, End};
 use super::names::{Answers, Names};
@@ -25,6 +26,7 @@ mod proof;
 mod spread;
 mod staging;
 mod storing;
+mod upgrading;
 
 /// Address of the home.
 pub(crate) const HOME: &str = "127.0.0.10:5060";
@@ -85,6 +87,12 @@ pub(crate) struct World {
     full: Vec<IpAddr>,
     locals: Vec<Vec<Local>>,
     kinds: Vec<Kind>,
+    /// What each shard was started with besides.
+    runs: Vec<Run>,
+    /// Shards go on in another one after each input.
+    pub(crate) upgrades: bool,
+    /// Inputs so far.
+    inputs: u32,
     /// What the homes handed to their store.
     pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
     /// What a home with `durable` has put out and the store has not written, in order.

@@ -6,7 +6,7 @@
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -68,6 +68,38 @@ impl AdminSockets {
             control: control.transpose()?,
             metrics: metrics.transpose()?,
         })
+    }
+}
+
+impl AdminSockets {
+    /// Those of the process before, which are open.
+    ///
+    /// # Errors
+    /// When the file of the control socket is gone.
+    pub fn inherited(
+        control: Option<(OwnedFd, &Path)>,
+        metrics: Option<OwnedFd>,
+    ) -> io::Result<Self> {
+        let control = control.map(|(socket, path)| {
+            let file = SocketFile::of(path)?;
+            Ok::<_, io::Error>((UnixListener::from(socket), file))
+        });
+        Ok(Self {
+            control: control.transpose()?,
+            metrics: metrics.map(Into::into),
+        })
+    }
+
+    /// Descriptors of both.
+    ///
+    /// # Errors
+    /// When there are no more.
+    pub(in crate::control) fn descriptors(&self) -> io::Result<[Option<OwnedFd>; 2]> {
+        let control = self.control.as_ref();
+        let control = control.map(|(socket, _)| socket.as_fd().try_clone_to_owned());
+        let metrics = self.metrics.as_ref();
+        let metrics = metrics.map(|port| port.as_fd().try_clone_to_owned());
+        Ok([control.transpose()?, metrics.transpose()?])
     }
 }
 

@@ -343,7 +343,7 @@ fn write_behind(table: FlowTable, records: &[Record], has_dropped: bool) {
         .enable_time()
         .build();
     let has_dropped = Arc::new(AtomicBool::new(has_dropped));
-    let written = table.write_behind(receiver, has_dropped);
+    let written = table.write_behind(receiver, has_dropped, Arc::default());
     runtime.unwrap().block_on(written);
 }
 

@@ -48,6 +48,9 @@ impl Store {
         mut waiting: Waiting,
     ) {
         let mut batch = Vec::new();
+        if self.open.is_none() {
+            self.wait_for_file().await;
+        }
         while records.recv_many(&mut batch, limits::STORE_BATCH_MAX).await > 0 {
             let count = batch.len();
             waiting.note(&batch);
@@ -67,6 +70,17 @@ impl Store {
                 }
             }
             sleep(waiting.pause()).await;
+        }
+    }
+
+    /// Opens the file once no other process has it. Where that takes too long, the first write
+    /// fails and is tried again like any other.
+    async fn wait_for_file(&mut self) {
+        let until = Instant::now() + limits::UPGRADE_STORE_MAX;
+        while let Err(Trouble::Taken) = self.reopen()
+            && Instant::now() < until
+        {
+            sleep(limits::UPGRADE_REOPEN).await;
         }
     }
 

@@ -29,6 +29,7 @@ use changes::TableChanges;
 use table::{KeptBinding, KeptBindings};
 
 use super::Subscriber;
+use crate::carry::carried;
 use crate::id::{Flow, Transport};
 use crate::limits::{REGISTRATIONS_MAX, TOKEN_FIELD_MAX, USER_REGISTRATIONS_MAX};
 use crate::time::Instant;
@@ -377,6 +378,12 @@ const _: () = assert!(
     TOKEN_FIELD_MAX <= u8::MAX as usize,
     "lengths in records are one byte"
 );
+
+carried!(FlowBindings {
+    parts: table, changes;
+    values: cursor, open_cursor;
+    made: max;
+});
 
 #[cfg(test)]
 mod tests;

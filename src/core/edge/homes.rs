@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{ConfiguredHop, NextHop};
+use crate::carry::{Carried, Reader, Unreadable, Writer};
 use crate::id::Transport;
 use crate::limits;
 use crate::locate::LookupId;
@@ -321,4 +322,29 @@ pub(super) fn push_in_order(plan: &mut Plan, hop: send::Hop) {
         after,
         ..Target::at(hop)
     });
+}
+
+impl Carried for Homes {
+    fn write(&self, out: &mut Writer) {
+        out.value(&(&self.located, &self.before, &self.former, &self.rules));
+        out.value(&(self.are_known, self.any_without_tls));
+        let name = |home: &Home| match home {
+            Home::At(_) => None,
+            Home::Named { name, .. } => *name,
+        };
+        let names: Vec<_> = self.list.iter().map(name).collect();
+        out.value(&names);
+    }
+
+    fn read(&mut self, input: &mut Reader<'_>) -> Result<(), Unreadable> {
+        (self.located, self.before, self.former, self.rules) = input.value()?;
+        (self.are_known, self.any_without_tls) = input.value()?;
+        let names: Vec<Option<LookupId>> = input.value()?;
+        for (home, known) in self.list.iter_mut().zip(names) {
+            if let Home::Named { name, .. } = home {
+                *name = known;
+            }
+        }
+        Ok(())
+    }
 }

@@ -6,6 +6,9 @@
 //! An entry that is missing or wrong costs a relay to another edge or a 430, and
 //! the phone's next refresh mends it.
 
+use serde::{Deserialize, Serialize};
+
+use crate::carry::carried;
 use crate::id::Keyed;
 use crate::limits::DIRECTORY_MAX;
 use crate::time::Instant;
@@ -18,7 +21,7 @@ pub(super) struct PhoneDirectory {
 }
 
 /// One phone on one shard.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Entry {
     until: Instant,
     shard: u8,
@@ -62,6 +65,10 @@ impl PhoneDirectory {
         self.entries.len()
     }
 }
+
+carried!(PhoneDirectory {
+    parts: entries;
+});
 
 #[cfg(test)]
 mod tests {

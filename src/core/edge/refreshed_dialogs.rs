@@ -2,7 +2,10 @@
 //! row for each dialog. Rows are counted by phone, so that a registration ends all rows of its
 //! phone at once.
 
+use serde::{Deserialize, Serialize};
+
 use super::Subscriber;
+use crate::carry::carried;
 use crate::id::{Flow, Keyed};
 use crate::limits;
 use crate::proxy::Net;
@@ -21,7 +24,7 @@ pub(super) struct RefreshedDialogs {
     serial: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct RefreshedDialog {
     phone: u64,
     /// The serial number that the phone had when the row was made. A row whose phone has
@@ -34,7 +37,7 @@ pub(super) struct RefreshedDialog {
     until: Instant,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Phone {
     serial: u32,
     rows: usize,
@@ -180,6 +183,11 @@ fn count_out(phones: &mut Keyed<Phone>, row: &RefreshedDialog) {
 pub(super) fn phone(net: &Net, name: &PhoneName) -> u64 {
     net.secrets.hash([b"phone", name.as_bytes()])
 }
+
+carried!(RefreshedDialogs {
+    parts: rows, phones;
+    values: serial;
+});
 
 #[cfg(test)]
 mod tests {

@@ -9,11 +9,13 @@
 //! is no secret. A subscriber who picks an instance to land on a certain backup
 //! edge only moves itself.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Member, Subscriber};
 use crate::limits::{EDGE_SET_MAX, MEMBERS_MAX};
 
 /// A set of edges, as indices in `Settings::members`, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EdgeSet {
     /// `NOBODY` from the end of the set on.
     indices: [u8; EDGE_SET_MAX],

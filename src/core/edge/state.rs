@@ -3,11 +3,14 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::flow_token;
 use super::homes::Homes;
 use super::phone_directory::PhoneDirectory;
 use super::refreshed_dialogs::RefreshedDialogs;
 use super::{Codec, EdgeSet, FlowBindings, Settings, Subscriber, Token};
+use crate::carry::carried;
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::proxy::Net;
@@ -47,7 +50,7 @@ pub struct Edge {
 }
 
 /// The state of the rounds in which phones behind a NAT are kept reachable (`keep_open`).
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pings {
     /// The number of parts of the running round; `None`: no timer runs.
     pub(super) parts: Option<u32>,
@@ -213,3 +216,9 @@ fn parent(name: &str) -> Option<String> {
     let (_, parent) = name.strip_suffix('.').unwrap_or(name).split_once('.')?;
     Some(parent.to_ascii_lowercase())
 }
+
+carried!(Edge {
+    parts: homes, flow_bindings, directory, refreshed, flows_elsewhere, stick;
+    values: pings;
+    made: settings, own, siblings, codec, flow_key, marks, boot, rescanned, indices, stuck;
+});

@@ -1,9 +1,11 @@
 //! The search for the end of a header section, and the one header that
 //! framing stands on: Content-Length (RFC 3261 §18.3, §20.14).
 
+use serde::{Deserialize, Serialize};
+
 /// How far a header section has been searched. Offsets are those of the
 /// bytes handed in, which must be the same bytes, or more, on every call.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Search {
     /// No line end stands before this offset that is not already counted.
     searched: usize,

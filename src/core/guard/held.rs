@@ -9,12 +9,14 @@
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::network;
+use crate::carry::carried;
 use crate::limits;
 
 /// What one source holds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Share {
     streams: u32,
     handshakes: u32,
@@ -175,6 +177,12 @@ impl Shares {
         }
     }
 }
+
+carried!(Shares {
+    parts: by_source;
+    values: partial, near, handshakes;
+    made: most;
+});
 
 #[cfg(test)]
 mod tests {

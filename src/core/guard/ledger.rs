@@ -8,13 +8,15 @@
 use std::net::IpAddr;
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 use super::network;
+use crate::carry::carried;
 use crate::id::{Slab, Slot};
 use crate::limits;
 
 /// What one transaction costs its source.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[must_use = "it is to be given back"]
 pub struct Charge {
     /// The index of its account, plus one; 0: nobody's.
@@ -32,7 +34,7 @@ pub struct Ledger {
     last: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Account {
     source: (bool, u64),
     /// Charges to it.
@@ -148,6 +150,26 @@ impl Ledger {
             .insert_unique(hasher.hash_one(source), index, rehash);
         self.last = index;
         Some(index)
+    }
+}
+
+carried!(Ledger {
+    values: accounts, last;
+    made: by_source, hasher;
+    then: index;
+});
+
+impl Ledger {
+    fn index(&mut self) {
+        let (accounts, hasher) = (&self.accounts, &self.hasher);
+        let hash = |&at: &u32| {
+            let account = accounts.at(at);
+            account.map_or(0, |(_, account)| hasher.hash_one(account.source))
+        };
+        for (slot, _) in accounts.iter() {
+            let index = slot.index;
+            self.by_source.insert_unique(hash(&index), index, hash);
+        }
     }
 }
 

@@ -9,14 +9,17 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::network;
+use crate::carry::carried;
 use crate::limits;
 use crate::time::{Duration, Instant};
 
 /// Entries of one set.
 const WAYS: usize = 4;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Pair {
     /// Its hash; 0: the entry is free.
     key: u64,
@@ -113,3 +116,8 @@ fn spent(now: Instant, full: Instant) -> Option<Instant> {
     let whole = Duration::from_micros(u64::from(depth) * 1_000_000 / u64::from(rate));
     (next.since(now) <= whole).then_some(next)
 }
+
+carried!(Logins {
+    parts: sets;
+    made: hasher;
+});

@@ -8,6 +8,9 @@
 //! stood among its challenges anyway. A phone whose slot another one takes is forgotten, which
 //! costs it one more REGISTER.
 
+use serde::{Deserialize, Serialize};
+
+use crate::carry::{Carried, Reader, Unreadable, Writer};
 use crate::limits;
 
 /// What one shard remembers of the phones it has challenged, a slot for each hash.
@@ -16,7 +19,7 @@ pub(super) struct Challenged {
     slots: Box<[Slot]>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Slot {
     /// A hash of source, user and Call-ID, which a phone keeps while it registers
     /// (RFC 3261 §10.2.4).
@@ -67,6 +70,28 @@ impl Challenged {
         let count = self.slots.len() as u64;
         let index = usize::try_from(phone % count).unwrap_or_default();
         &mut self.slots[index]
+    }
+}
+
+impl Carried for Challenged {
+    fn write(&self, out: &mut Writer) {
+        let used = || {
+            self.slots
+                .iter()
+                .enumerate()
+                .filter(|(_, slot)| slot.phone != 0)
+        };
+        out.value(&used().count());
+        used().for_each(|slot| out.value(&slot));
+    }
+
+    fn read(&mut self, input: &mut Reader<'_>) -> Result<(), Unreadable> {
+        let used: usize = input.value()?;
+        for _ in 0..used {
+            let (index, slot): (usize, Slot) = input.value()?;
+            *self.slots.get_mut(index).ok_or(Unreadable)? = slot;
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 //! else's. The table is memory of a moment and not of a registration: it is not stored, and
 //! where it is lost the edges are asked for the phone.
 
+use crate::carry::{Carried, Reader, Unreadable, Writer};
 use crate::id::Keyed;
 use crate::limits;
 use crate::proxy::Step;
@@ -57,5 +58,15 @@ impl FormerPaths {
             former.retain(|(_, end)| *end > now);
             former.is_empty()
         });
+    }
+}
+
+impl Carried for FormerPaths {
+    fn write(&self, out: &mut Writer) {
+        self.0.write(out);
+    }
+
+    fn read(&mut self, input: &mut Reader<'_>) -> Result<(), Unreadable> {
+        self.0.read(input)
     }
 }

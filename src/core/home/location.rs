@@ -20,9 +20,11 @@ use std::cell::Cell;
 use ahash::RandomState;
 use hashbrown::HashTable;
 
+use crate::carry::carried;
 use crate::limits;
 use crate::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use update::Update;
 
 pub(super) use binding::Binding;
@@ -45,7 +47,7 @@ pub(super) struct Location {
     max: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Aor {
     name: Box<[u8]>,
     /// Least recently updated first.
@@ -242,6 +244,22 @@ impl Location {
         }
         self.aors.swap_remove(index);
         true
+    }
+}
+
+carried!(Location {
+    values: aors, cursor;
+    made: by_name, hasher, last_found, max;
+    then: index;
+});
+
+impl Location {
+    fn index(&mut self) {
+        let (aors, hasher) = (&self.aors, &self.hasher);
+        let hash = |&at: &usize| hasher.hash_one(&*aors[at].name);
+        for at in 0..aors.len() {
+            self.by_name.insert_unique(hash(&at), at, hash);
+        }
     }
 }
 

@@ -22,8 +22,10 @@ use data_encoding::BASE64URL_NOPAD;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use crate::carry::carried;
 use crate::guard::network;
 use crate::limits;
 
@@ -49,7 +51,7 @@ pub(super) enum NonceVerdict {
 }
 
 /// What identifies a nonce that was checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NonceStamp {
     /// The first half of the MAC: nobody without the key can choose it.
     id: u64,
@@ -222,6 +224,12 @@ fn from_big_endian(bytes: &[u8]) -> u64 {
         .iter()
         .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
+
+carried!(Replay {
+    parts: counts;
+    values: order, dropped_unix;
+    made: max;
+});
 
 #[cfg(test)]
 mod tests {

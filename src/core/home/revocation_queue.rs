@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Revoked;
+use crate::carry::carried;
 
 /// Lists of addresses of record, which are revoked one after the other.
 #[derive(Debug, Default)]
@@ -39,3 +40,7 @@ impl RevocationQueue {
         self.lists.is_empty()
     }
 }
+
+carried!(RevocationQueue {
+    values: lists, has_timer;
+});

@@ -12,6 +12,7 @@ use super::revocation_queue::RevocationQueue;
 use super::tentative::TentativeChanges;
 use super::unrecognised_edges::UnrecognisedEdges;
 use super::{Location, Replay, Settings, Subscribers};
+use crate::carry::carried;
 use crate::id::{Flow, Transport};
 use crate::proxy::Net;
 use crate::scan::Message;
@@ -86,6 +87,11 @@ impl Home {
         self.edge_addresses = ConfiguredEdge::all(&settings.edge_peers);
     }
 
+    /// The number of the last record that was put out for the store.
+    pub(crate) const fn put_out(&self) -> u64 {
+        self.tentative.put_out()
+    }
+
     /// Addresses of record with a binding.
     #[must_use]
     pub fn registered(&self) -> usize {
@@ -156,6 +162,13 @@ fn cluster(settings: &Settings) -> Vec<u8> {
     let host = Uri::of(edges).map(|uri| uri.host.of(edges).to_vec());
     host.unwrap_or_default()
 }
+
+carried!(Home {
+    parts: location, replay, challenged, stick, former_paths, revocations;
+    values: former_edges, tentative, unrecognised_edges;
+    made: settings, subscribers, marks, cluster, edge_addresses, found_flows, hop_addresses,
+        rescanned, swept;
+});
 
 #[cfg(test)]
 mod tests;

@@ -7,12 +7,14 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::Binding;
 use crate::limits;
 use crate::time::Instant;
 
 /// The changes that are not on disk yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct TentativeChanges {
     /// In the order of their numbers.
     list: VecDeque<TentativeChange>,
@@ -24,7 +26,7 @@ pub(super) struct TentativeChanges {
     fails_until: Option<Instant>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct TentativeChange {
     number: u64,
     aor: Box<[u8]>,
@@ -32,6 +34,11 @@ struct TentativeChange {
 }
 
 impl TentativeChanges {
+    /// The number of the last row that was put out.
+    pub(super) const fn put_out(&self) -> u64 {
+        self.put_out
+    }
+
     /// The number of the next row that is put out.
     pub(super) const fn next_number(&mut self) -> u64 {
         self.put_out += 1;

@@ -9,11 +9,13 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits;
 use crate::time::Instant;
 
 /// The addresses that such REGISTERs came from.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct UnrecognisedEdges {
     /// The least recently seen first.
     sources: Vec<Source>,
@@ -21,7 +23,7 @@ pub(super) struct UnrecognisedEdges {
     quiet_until: Instant,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Source {
     ip: IpAddr,
     requests: u32,

@@ -6,6 +6,10 @@
 //! keeps its own key secret, and nobody aims at a chain.
 
 use hashbrown::HashTable;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::carry::{Carried, Reader, Unreadable, Writer};
 
 /// Values by the hash of what they are of.
 #[derive(Debug)]
@@ -165,6 +169,22 @@ impl<T> Keyed<T> {
                 found.remove();
             }
         }
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Carried for Keyed<T> {
+    fn write(&self, out: &mut Writer) {
+        out.value(&self.rows);
+        out.value(&self.cursor);
+    }
+
+    fn read(&mut self, input: &mut Reader<'_>) -> Result<(), Unreadable> {
+        *self = Self::default();
+        let rows: Vec<(u64, T)> = input.value()?;
+        rows.into_iter()
+            .for_each(|(key, value)| self.push(key, value));
+        self.cursor = input.value()?;
+        Ok(())
     }
 }
 

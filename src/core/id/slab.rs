@@ -1,5 +1,7 @@
 //! A slab: values in reused slots, each tenant under its own generation.
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 use super::Slot;
 
 /// Values by `Slot`. Grows up to its bound by chunks, so that what is there
@@ -9,7 +11,7 @@ use super::Slot;
 /// but one are freed: a load that swings by as much as a chunk asks the
 /// allocator for nothing. A slot that comes back later goes on counting its
 /// tenants where it was, so that no name of the past means anybody again.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Slab<T> {
     chunks: Vec<Chunk<T>>,
     /// A bit for each chunk that has memory and room.
@@ -26,9 +28,10 @@ pub struct Slab<T> {
 const CHUNK: usize = 1 << 10;
 const _: () = assert!(CHUNK == 64 * u16::BITS as usize, "a bit for each word");
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Chunk<T> {
     /// Those that had a tenant since it has memory, in order; none: it has none.
+    #[serde(deserialize_with = "roomy", bound(deserialize = "T: Deserialize<'de>"))]
     entries: Vec<Entry<T>>,
     /// A bit for each slot without a tenant.
     free: [u64; CHUNK / 64],
@@ -40,7 +43,7 @@ struct Chunk<T> {
     floor: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Entry<T> {
     generation: u32,
     value: Option<T>,
@@ -305,6 +308,12 @@ impl<T> Slab<T> {
         })
     }
 
+    /// As `iter`, to be changed.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let chunks = self.chunks.iter_mut();
+        chunks.flat_map(|chunk| chunk.entries.iter_mut().filter_map(|it| it.value.as_mut()))
+    }
+
     /// Of two empty chunks the upper one is freed.
     fn emptied(&mut self, at: usize) {
         let Some(spare) = self.spare.replace(at) else {
@@ -315,6 +324,17 @@ impl<T> Slab<T> {
         self.chunks[gone].release();
         self.open[gone / 64] &= !(1 << (gone % 64));
     }
+}
+
+/// Entries that were written, with the room that a chunk has.
+fn roomy<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<Entry<T>>, D::Error> {
+    let mut entries = Vec::deserialize(from)?;
+    if !entries.is_empty() {
+        entries.reserve_exact(CHUNK.saturating_sub(entries.len()));
+    }
+    Ok(entries)
 }
 
 #[cfg(test)]

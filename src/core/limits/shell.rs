@@ -195,3 +195,23 @@ pub const PAGE_LISTENERS_MAX: usize = 16;
 pub const PAGE_EVERY: Duration = Duration::from_secs(1);
 /// Refusals that the page shows: the last ones.
 pub const PAGE_REJECTS: usize = 20;
+
+/// How long handshakes and connections that are being opened are awaited before a shard stands
+/// still for an upgrade: nobody can go on with them. Calls go on meanwhile.
+pub const SETTLE_MAX: Duration = Duration::from_secs(1);
+/// How long a new program may take until it has read and checked all that it is started with.
+pub const UPGRADE_START_MAX: Duration = Duration::from_secs(60);
+/// How long it may take from then on until it can go on; then the one before it does.
+pub const UPGRADE_TAKE_MAX: Duration = Duration::from_secs(5);
+/// How long the store of a new program waits for the one before it to let the file go.
+pub const UPGRADE_STORE_MAX: Duration = Duration::from_secs(10);
+/// How long a process lives on that has handed all over, so that whoever asked for it is told.
+pub const UPGRADE_LAST_WORDS: Duration = Duration::from_millis(100);
+/// Bytes of one message between both.
+pub const UPGRADE_MESSAGE_MAX: usize = 4_096;
+/// Descriptors in one message; the kernel takes 253 (SCM_MAX_FD).
+pub const UPGRADE_DESCRIPTORS_MAX: usize = 250;
+/// How often it is looked whether the last record is on disk before a node is handed on.
+pub const UPGRADE_POLL: Duration = Duration::from_millis(1);
+/// How often a new program tries to open a file that the one before it may have yet.
+pub const UPGRADE_REOPEN: Duration = Duration::from_millis(20);

@@ -12,20 +12,22 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::question::PackedQuestion;
 use super::{Found, Question, Records, Server, Transports, WalkStep, walk};
+use crate::carry::carried;
 use crate::id::{Slab, Slot, Transport};
 use crate::limits;
 use crate::time::{Duration, Instant};
 use crate::uri::Uri;
 
 /// A name in the cache; it finds nothing once the name was evicted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LookupId(pub Slot);
 
 /// A branch of a request that waits for a look-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiter {
     /// The response context.
     pub context: Slot,
@@ -70,7 +72,7 @@ pub struct Locator {
     evict_at: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Entry {
     question: Arc<Question>,
     key: Box<[u8]>,
@@ -85,7 +87,7 @@ struct Entry {
     waiting: Vec<Waiter>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum Known {
     /// Never answered.
     Unknown,
@@ -147,6 +149,15 @@ impl Locator {
         let slot = self.names.insert(entry).ok()?;
         self.by_key.insert(key, slot);
         Some(LookupId(slot))
+    }
+
+    /// The questions that wait for their answers.
+    pub(crate) fn questions_out(&self) -> impl Iterator<Item = (LookupId, Arc<Question>)> {
+        let out = self
+            .names
+            .iter()
+            .filter(|(_, entry)| entry.lost_at.is_some());
+        out.map(|(slot, entry)| (LookupId(slot), Arc::clone(&entry.question)))
     }
 
     /// Evicts, of `EVICT_FROM` names, the least recently used one that is not being looked up.
@@ -333,6 +344,12 @@ impl Entry {
 
 /// Number of names among which one eviction chooses: bounds the work.
 const EVICT_FROM: usize = 16;
+
+carried!(Locator {
+    parts: by_key;
+    values: names, questions_out, evict_at;
+    made: spoken, key;
+});
 
 #[cfg(test)]
 mod tests;

@@ -3,26 +3,28 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::Transport;
 use crate::limits;
 use crate::uri::{Scheme, Uri, host_ip, without_dot};
 
 /// The transports of a shard and their address families: records for others are not looked up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transports {
     udp: Families,
     tcp: Families,
     tls: Families,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Families {
     v4: bool,
     v6: bool,
 }
 
 /// One look-up, which all URIs that are equal in these fields share.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     /// TARGET of RFC 3263: `maddr` or the host, in lower case, without the last
     /// dot.

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Net, Target, Timer, Turn};
 use crate::bytes::Buf;
 use crate::id::{ClientId, Slot, Transport};
@@ -11,7 +13,7 @@ use crate::time::{Duration, Instant};
 use crate::txn::TimerId;
 
 /// How far an attempt has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BranchState {
     /// Not started.
     Waiting,
@@ -34,7 +36,7 @@ pub enum BranchState {
 }
 
 /// One attempt.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Branch {
     pub(super) target: Target,
     pub(super) state: BranchState,
@@ -66,7 +68,7 @@ pub struct Branch {
 }
 
 /// Whether the final answer waits for a pending branch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum AnswerWeight {
     /// It does.
     Awaited,
@@ -79,7 +81,7 @@ pub(super) enum AnswerWeight {
 }
 
 /// Whether a request too long for a datagram took a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum TcpFallback {
     /// Not so far.
     None,
@@ -108,6 +110,15 @@ impl Branch {
             is_located: false,
             breadth: 0,
         }
+    }
+
+    /// Every buffer that is kept with it.
+    pub(super) fn bufs(&mut self) -> impl Iterator<Item = &mut Buf> {
+        let Target {
+            uri, route, learns, ..
+        } = &mut self.target;
+        let target = uri.iter_mut().chain(route).chain(learns);
+        target.chain(&mut self.last)
     }
 
     /// a long request goes by TCP, unless that was refused already.

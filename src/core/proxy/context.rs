@@ -1,5 +1,7 @@
 //! The response context of RFC 3261 §16: one request and its branches.
 
+use serde::{Deserialize, Serialize};
+
 use super::Note;
 use super::branch::{AnswerWeight, Branch, BranchState};
 use crate::admission::RequestClass;
@@ -13,7 +15,7 @@ use crate::time::Instant;
 use crate::trust::Ingress;
 
 /// One request under way.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Context {
     /// Its method.
     pub method: Method,
@@ -150,6 +152,25 @@ impl Context {
             || is_pending(AnswerWeight::FlowLost)
                 && self.branches.iter().any(is_merged)
                 && !is_answered()
+    }
+
+    /// Every buffer that is kept with it.
+    pub(super) fn for_each_buf(&mut self, mut each: impl FnMut(&mut Buf)) {
+        let Self {
+            note,
+            base,
+            reason,
+            branches,
+            ..
+        } = self;
+        base.iter_mut().chain(reason).for_each(&mut each);
+        match note {
+            Note::Register { token, .. } => each(token),
+            Note::Dialog(Some(recorded)) => recorded.bufs().for_each(&mut each),
+            Note::Dialog(None) | Note::Nothing => {}
+        }
+        let branches = branches.iter_mut();
+        branches.flat_map(Branch::bufs).for_each(each);
     }
 
     pub(super) const fn is_invite(&self) -> bool {

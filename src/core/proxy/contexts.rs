@@ -2,6 +2,8 @@
 
 use super::branch::Branch;
 use super::{Context, Net, Owner};
+use crate::bytes::Pool;
+use crate::carry::carried;
 use crate::id::{ClientId, Slab, Slot};
 use crate::limits;
 
@@ -165,3 +167,16 @@ impl Contexts {
         self.keep_spare(context.branches);
     }
 }
+
+impl Contexts {
+    /// Has the buffers that were read belong to a pool.
+    pub(super) fn adopt_bufs(&mut self, pool: &Pool) {
+        let contexts = self.slab.values_mut();
+        contexts.for_each(|context| context.for_each_buf(|buf| pool.adopt(buf)));
+    }
+}
+
+carried!(Contexts {
+    values: slab, unanswered;
+    made: spare;
+});

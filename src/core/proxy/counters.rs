@@ -1,5 +1,6 @@
 //! What happened, in numbers. Counted where it happens, read by the operator.
 
+use crate::carry::{Carried, Reader, Unreadable, Writer};
 use crate::stick::Bound;
 
 /// A set of counters: a struct of them, their rows and what each one means.
@@ -17,6 +18,11 @@ macro_rules! counters {
             /// Every counter with its name, in the order of declaration.
             $vis fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name)),+].into_iter()
+            }
+
+            /// Every counter in the order of declaration, to be set.
+            $vis fn values_mut(&mut self) -> impl Iterator<Item = &mut u64> {
+                [$(&mut self.$name),+].into_iter()
             }
 
             /// What each counter means, in the same order.
@@ -243,5 +249,20 @@ impl Counters {
             Bound::Refreshed => {}
             Bound::Refused | Bound::Full => self.stick_refused += 1,
         }
+    }
+}
+
+impl Carried for Counters {
+    fn write(&self, out: &mut Writer) {
+        let values: Vec<u64> = self.rows().map(|(_, value)| value).collect();
+        out.value(&values);
+    }
+
+    fn read(&mut self, input: &mut Reader<'_>) -> Result<(), Unreadable> {
+        let values: Vec<u64> = input.value()?;
+        for (counter, value) in self.values_mut().zip(values) {
+            *counter = value;
+        }
+        Ok(())
     }
 }

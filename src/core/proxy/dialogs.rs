@@ -4,7 +4,10 @@
 //! Nothing is routed by them (a dialog's own Route values say where it goes), so what is missing
 //! here costs a call nothing while the node runs.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Proxy, Request, Response, Turn};
+use crate::carry::carried;
 use crate::id::{Flow, Keyed, StreamId};
 use crate::limits;
 use crate::scan::{Message, Name};
@@ -18,7 +21,7 @@ pub(super) struct Dialogs {
 }
 
 /// One dialog.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Dialog {
     /// The connections of phones that it uses.
     streams: [Option<StreamId>; 2],
@@ -92,6 +95,10 @@ impl Dialogs {
         streams.flat_map(|streams| streams.into_iter().flatten())
     }
 }
+
+carried!(Dialogs {
+    parts: rows;
+});
 
 impl Proxy {
     /// Dialogs that lead through here, as far as it is known.

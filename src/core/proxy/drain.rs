@@ -1,13 +1,15 @@
 //! A node that is about to stop: it ends once every request has had its answer and every
 //! INVITE the time for its ACK. What `shard/draining` says of edges and homes goes beyond this.
 
+use serde::{Deserialize, Serialize};
+
 use super::contexts::Contexts;
 use crate::id::Slot;
 use crate::limits;
 use crate::time::Instant;
 
 /// What a drain waits for, counted from the start on.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Drain {
     has_begun: bool,
     /// Of a node that goes on with what is new: the requests that had no final answer at the

@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::Place;
-use crate::bytes::Buf;
+use crate::bytes::{Buf, Pool};
+use crate::carry::carried;
 use crate::id::ServerId;
 use crate::limits;
 use crate::time::Instant;
@@ -15,7 +18,7 @@ pub(crate) struct HeldAnswers {
     list: VecDeque<HeldAnswer>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HeldAnswer {
     /// The last `Output::Store` that it waits for.
     pub(super) number: u64,
@@ -57,3 +60,16 @@ impl HeldAnswers {
         is_due.then(|| self.list.pop_front()).flatten()
     }
 }
+
+impl HeldAnswers {
+    /// Has the buffers that were read belong to a pool.
+    pub(crate) fn adopt_bufs(&mut self, pool: &Pool) {
+        for HeldAnswer { kept, failed, .. } in &mut self.list {
+            pool.adopt_all([kept, failed]);
+        }
+    }
+}
+
+carried!(HeldAnswers {
+    values: list;
+});

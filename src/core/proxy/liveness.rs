@@ -2,6 +2,7 @@
 //! failed, and the timer that has the shard look again.
 
 use super::{Owner, Timer};
+use crate::carry::carried;
 use crate::send::{Health, Peers};
 use crate::time::Instant;
 use crate::txn::{TimerId, Transactions};
@@ -44,3 +45,8 @@ impl Liveness {
         self.timer = None;
     }
 }
+
+carried!(Liveness {
+    parts: peers;
+    values: health, timer;
+});

@@ -17,6 +17,7 @@
 use super::{Counters, HeldAnswers, Liveness, Owner, Secrets, Servers, Timer, Traffic};
 use crate::admission::Admission;
 use crate::bytes::Pool;
+use crate::carry::carried;
 use crate::guard::Guard;
 use crate::id::ShardSet;
 use crate::locate::Locator;
@@ -96,3 +97,9 @@ impl Net {
         }
     }
 }
+
+carried!(Net {
+    parts: flows, txns, liveness, guard, servers, held_answers, counters, secrets;
+    values: admission, traffic;
+    made: omit, pool, destinations, outbox, wall, shard_set, clock;
+});

@@ -14,6 +14,8 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Context, Net, Request, Response, Turn};
 use crate::admission::{Admission, RequestClass, Thinning};
 use crate::edit::Edits;
@@ -29,12 +31,12 @@ use crate::time::{Duration, Instant, Wall};
 pub(super) const OFFER: &[u8] = b";oc;oc-algo=\"loss\"";
 
 /// The shares that servers ask us to leave out.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Restraint {
     servers: Vec<Server>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Server {
     addr: SocketAddr,
     until: Instant,

@@ -1,10 +1,12 @@
 //! What transactions and timers lead back to: the request, or the part of the shard, that
 //! has begun them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::Slot;
 
 /// Whose transaction it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Owner {
     /// A proxied request and one of its branches (the server side: branch 0).
     Proxy {
@@ -25,7 +27,7 @@ pub enum Owner {
 }
 
 /// Timers that share the transactions' wheel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Timer {
     /// Timer C of a branch, or the grace of its CANCEL (RFC 3261 §16.8, §9.1).
     Branch {

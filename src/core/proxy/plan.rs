@@ -1,6 +1,8 @@
 //! What a role decides about one request: where it goes ([`Target`]), with which
 //! changes ([`Plan`]), or that it goes nowhere ([`Verdict`]).
 
+use serde::{Deserialize, Serialize};
+
 use super::{Recorded, Secrets};
 use crate::bytes::Buf;
 use crate::edit::decimal;
@@ -10,7 +12,7 @@ use crate::span::Span;
 use crate::time::Duration;
 
 /// One of the targets of a request (RFC 3261 §16.5).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
     /// Where to send it.
     pub hop: Hop,
@@ -76,7 +78,7 @@ impl Target {
 }
 
 /// What a role wants to find again when the response comes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub enum Note {
     /// Nothing.
     #[default]

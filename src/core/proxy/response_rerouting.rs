@@ -9,11 +9,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use super::locating::to;
 use super::matching::server_of;
 use super::servers::Located;
 use super::{Proxy, Turn};
-use crate::bytes::Buf;
+use crate::bytes::{Buf, Pool};
+use crate::carry::carried;
 use crate::guard::SourceLimit;
 use crate::id::{Flow, ServerId, StreamId, Transport};
 use crate::limits;
@@ -27,7 +30,7 @@ use crate::trust::{Ingress, Principal};
 use crate::uri::Uri;
 
 /// An answer under way to a caller whose connection is gone.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct PendingResponse {
     server: ServerId,
     bytes: Buf,
@@ -43,7 +46,7 @@ struct PendingResponse {
 }
 
 /// What an answer waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Waits {
     /// This connection.
     Opening(StreamId),
@@ -284,3 +287,14 @@ impl Turn<'_> {
         }
     }
 }
+
+impl Returns {
+    /// Has the buffers that were read belong to a pool.
+    pub(super) fn adopt_bufs(&mut self, pool: &Pool) {
+        pool.adopt_all(self.pending.iter_mut().map(|pending| &mut pending.bytes));
+    }
+}
+
+carried!(Returns {
+    values: pending;
+});

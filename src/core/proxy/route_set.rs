@@ -3,6 +3,8 @@
 //! stands, and change nothing. Who changes it would have the marks in it made
 //! for another way than the one that the request went.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Net, Response, Secrets};
 use crate::bytes::Buf;
 use crate::omit::Omit;
@@ -11,7 +13,7 @@ use crate::trust::mark::{Mark, uri_in};
 use crate::uri::RoutingParts;
 
 /// Our Record-Route value in a request, for its answers (RFC 3261 §16.7-8).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recorded {
     /// The mark in it, for the called side.
     pub(super) mark: Mark,
@@ -22,7 +24,7 @@ pub struct Recorded {
 }
 
 /// How it is told from others in an answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum KnownBy {
     /// From outside the trust domain the whole Record-Route comes back as it was.
     Set(RouteSet),
@@ -32,7 +34,7 @@ pub(super) enum KnownBy {
 }
 
 /// What stands in the Record-Route of a request that leaves here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RouteSet {
     count: u16,
     hash: u64,
@@ -67,6 +69,17 @@ impl RouteSet {
         });
         let hash = secrets.hash(ways);
         Self { count, hash }
+    }
+}
+
+impl Recorded {
+    /// Every buffer in it.
+    pub(super) fn bufs(&mut self) -> impl Iterator<Item = &mut Buf> {
+        let value = match &mut self.known_by {
+            KnownBy::Set(_) => None,
+            KnownBy::Value(value) => Some(value),
+        };
+        self.there.iter_mut().chain(value)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use crate::carry::carried;
 use crate::secret::{Chance, Mac};
 
 /// The keys of a shard's process, and its source of chance.
@@ -55,3 +56,8 @@ impl Secrets {
         hasher.finish()
     }
 }
+
+carried!(Secrets {
+    parts: chance;
+    made: hasher, mac;
+});

@@ -4,9 +4,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::carry::carried;
 use crate::id::Transport;
 use crate::locate::{Find, Locator, LookupId, Question, order};
-use crate::send::Health;
+use crate::send::{Health, Outbox, Output};
 use crate::time::Instant;
 
 /// What became of the search for a name's servers.
@@ -79,8 +80,20 @@ impl Servers {
         }
     }
 
+    /// Asks every question again that is not answered.
+    pub(crate) fn ask_again(&self, outbox: &mut Outbox) {
+        for (name, question) in self.locator.questions_out() {
+            outbox.push(Output::Resolve { name, question });
+        }
+    }
+
     fn leave_failed_for_last(&mut self, now: Instant, health: &Health) {
         self.found
             .sort_by_key(|&(transport, addr)| health.is_open(now, transport, addr));
     }
 }
+
+carried!(Servers {
+    parts: locator;
+    made: found;
+});

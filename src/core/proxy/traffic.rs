@@ -1,13 +1,15 @@
 //! Messages counted by what they are and where they pass, and how long calls and registrations
 //! take. Arrays of fixed size, made with the shard; read as a copy.
 
+use serde::{Deserialize, Serialize};
+
 use crate::histogram::Histogram;
 use crate::id::Transport;
 use crate::scan::Method;
 use crate::time::Instant;
 
 /// Whom a message comes from or goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Side {
     /// A phone, or anybody else outside the cluster.
     Access,
@@ -16,7 +18,7 @@ pub enum Side {
 }
 
 /// A transport and a side of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Over what.
     pub transport: Transport,
@@ -30,7 +32,7 @@ type ByMethod<T> = [[T; Method::COUNT]; Place::COUNT];
 type ByClass<T> = [T; 6];
 
 /// What passed a shard since its start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     requests_in: ByMethod<u64>,
     responses_in: ByMethod<ByClass<u64>>,

@@ -1,7 +1,9 @@
 //! Request methods (RFC 3261 §7.1 and the RFCs that added more).
 
+use serde::{Deserialize, Serialize};
+
 /// A request method; `Other` is any token we have no rule for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each variant is the method of that name")]
 pub enum Method {
     Ack,

@@ -9,7 +9,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
+use crate::carry::carried;
 use crate::frame;
 use crate::id::{Flow, ShardSet, Slab, StreamId, Transport};
 use crate::limits;
@@ -23,7 +25,7 @@ pub use names::{NameId, Names};
 pub use peer_rule::{Clear, End, HostRule, PeerRule, Ports, network};
 
 /// One connection.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Stream {
     /// TCP or TLS.
     pub transport: Transport,
@@ -313,5 +315,11 @@ mod locals;
 mod names;
 mod peer_rule;
 mod streams;
+carried!(Flows {
+    parts: remote, by_peer, by_alias, names;
+    values: homes, streams;
+    made: shard_set, locals, known_as, are_core, owners;
+});
+
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,11 @@ impl Outbox {
         self.outputs.push_back(output);
     }
 
+    /// True when there is nothing to be done.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
     /// Tells the operator something.
     pub(crate) fn notify(&mut self, notice: Notice) {
         self.push(Output::Notice(notice));

@@ -6,6 +6,8 @@
 //! who knows its phones: it goes on with all that comes, until what had no answer when it was
 //! told has one.
 
+use serde::{Deserialize, Serialize};
+
 use super::{RoleMut, Shard};
 use crate::id::{Flow, StreamId};
 use crate::limits;
@@ -14,7 +16,7 @@ use crate::send::Hop;
 use crate::time::{Duration, Instant};
 
 /// What a draining edge still closes.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Closing {
     /// Connections a step.
     pace: usize,

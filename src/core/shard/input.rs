@@ -40,6 +40,17 @@ pub enum Role {
     Agent(agent::Settings),
 }
 
+impl Role {
+    /// The answers of a home wait until what they say is on disk.
+    #[must_use]
+    pub const fn is_durable(&self) -> bool {
+        match self {
+            Self::Home(settings, _) => settings.is_durable,
+            Self::Edge(_) | Self::Agent(_) => false,
+        }
+    }
+}
+
 /// Something that happened outside.
 #[derive(Clone, Debug)]
 pub enum Input<'a> {

@@ -7,13 +7,16 @@
 use std::mem::size_of;
 use std::ops::{Index, IndexMut};
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 /// "No value": the end of every chain and list.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// The values. The value of a freed index stays until the index is reused, so
 /// whoever frees it empties what it owns first.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Arena<T> {
+    #[serde(deserialize_with = "roomy", bound(deserialize = "T: Deserialize<'de>"))]
     chunks: Vec<Vec<T>>,
     free: Vec<u32>,
     slots: u32,
@@ -56,6 +59,16 @@ impl<T> Arena<T> {
         index
     }
 
+    /// The indexes in use.
+    pub(super) fn used(&self) -> impl Iterator<Item = u32> + use<T> {
+        let mut is_used = vec![true; self.slots as usize];
+        for free in &self.free {
+            is_used[*free as usize] = false;
+        }
+        let all = (0..self.slots).zip(is_used);
+        all.filter_map(|(at, is_used)| is_used.then_some(at))
+    }
+
     /// Frees the index, which must be in use.
     pub(super) fn remove(&mut self, index: u32) {
         debug_assert!(index < self.slots && self.free.len() < self.slots as usize);
@@ -90,6 +103,16 @@ impl<T> IndexMut<u32> for Arena<T> {
 const SHIFT: u32 = 10;
 const CHUNK: usize = 1 << SHIFT;
 const MASK: u32 = (1 << SHIFT) - 1;
+
+/// Chunks that were written, each with its room.
+fn roomy<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<Vec<T>>, D::Error> {
+    let mut chunks: Vec<Vec<T>> = Vec::deserialize(from)?;
+    // The first one grows as it did before.
+    for chunk in chunks.iter_mut().skip(1) {
+        chunk.reserve_exact(CHUNK.saturating_sub(chunk.len()));
+    }
+    Ok(chunks)
+}
 
 #[cfg(test)]
 mod tests {

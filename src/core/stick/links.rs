@@ -10,10 +10,12 @@ use std::cell::Cell;
 
 use ahash::RandomState;
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 use super::arena::{Arena, NONE};
 use super::rows::Recency;
 use super::{Reopen, Source};
+use crate::carry::carried;
 use crate::id::Flow;
 use crate::limits;
 use crate::time::Instant;
@@ -34,7 +36,7 @@ pub(super) struct Links {
 }
 
 /// A flow that has links, or had.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Holder {
     pub(super) flow: Flow,
     pub(super) state: FlowState,
@@ -45,7 +47,7 @@ pub(super) struct Holder {
 }
 
 /// What became of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum FlowState {
     /// It can be used.
     Live,
@@ -60,14 +62,14 @@ pub(super) enum FlowState {
     Gone,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Domain {
     name: Box<[u8]>,
     first: u32,
 }
 
 /// One flow in one domain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Link {
     pub(super) holder: u32,
     pub(super) domain: u32,
@@ -81,7 +83,7 @@ pub(super) struct Link {
 }
 
 /// The sources that prove a domain for a flow, in a set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Proof(u8);
 
 impl Proof {
@@ -391,4 +393,31 @@ fn walk(first: u32, next: impl Fn(u32) -> u32) -> impl Iterator<Item = u32> {
 
 fn some(index: u32) -> Option<u32> {
     (index != NONE).then_some(index)
+}
+
+carried!(Links {
+    values: flows, domains, links, name_bytes;
+    made: hash, by_flow, by_name, recent, by_both;
+    then: index;
+});
+
+impl Links {
+    fn index(&mut self) {
+        let hash = &self.hash;
+        let by_flow = |&at: &u32| hash.hash_one(self.flows[at].flow);
+        let by_name = |&at: &u32| hash.hash_one(&*self.domains[at].name);
+        let by_both = |&at: &u32| hash.hash_one((self.links[at].holder, self.links[at].domain));
+        for at in self.flows.used() {
+            // A flow that was forgotten is found no more, whatever rows it still has.
+            if self.flows[at].state != FlowState::Gone {
+                self.by_flow.insert_unique(by_flow(&at), at, by_flow);
+            }
+        }
+        for at in self.domains.used() {
+            self.by_name.insert_unique(by_name(&at), at, by_name);
+        }
+        for at in self.links.used() {
+            self.by_both.insert_unique(by_both(&at), at, by_both);
+        }
+    }
 }

@@ -11,6 +11,11 @@
 //! others.
 
 mod segments;
+carried!(Rows {
+    values: heads, more;
+    made: moved;
+});
+
 #[cfg(test)]
 mod tests;
 
@@ -19,11 +24,13 @@ use std::num::NonZeroU64;
 use super::Source;
 use super::arena::{Arena, NONE};
 use super::links::Links;
+use crate::carry::carried;
 use crate::time::Instant;
 use segments::{Moved, Segments};
+use serde::{Deserialize, Serialize};
 
 /// One binding.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[repr(align(64))]
 pub(super) struct Row {
     /// Of domain, scheme, port and user.
@@ -53,7 +60,7 @@ const _: () = assert!(size_of::<Row>() == 64, "a row is one cache line");
 pub(super) type Print = [u64; 2];
 
 /// The rows of one link, least recently bound last.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Recency {
     pub(super) newest: u32,
     pub(super) oldest: u32,

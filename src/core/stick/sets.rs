@@ -6,8 +6,10 @@
 
 use ahash::RandomState;
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 use super::arena::Arena;
+use crate::carry::carried;
 
 /// The sets in use, by canonical text (see `key`).
 #[derive(Debug)]
@@ -18,7 +20,7 @@ pub(super) struct Sets {
     bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Set {
     text: Box<[u8]>,
     rows: u32,
@@ -93,6 +95,22 @@ impl Sets {
     /// Bytes of heap held.
     pub(super) fn memory(&self) -> usize {
         self.index.allocation_size() + self.sets.memory() + self.bytes
+    }
+}
+
+carried!(Sets {
+    values: sets, bytes;
+    made: hash, index;
+    then: index;
+});
+
+impl Sets {
+    fn index(&mut self) {
+        let (hash, sets) = (&self.hash, &self.sets);
+        let hash = |&at: &u32| hash.hash_one(&*sets[at].text);
+        for at in sets.used() {
+            self.index.insert_unique(hash(&at), at, hash);
+        }
     }
 }
 

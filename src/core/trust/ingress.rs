@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Principal;
 use crate::id::Flow;
 
 /// What is known of a request beside its text. It is made once, where the
 /// request comes in, and goes with it: to another shard, into its response
 /// context, and into whatever has to be decided about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ingress {
     /// The flow it came on.
     pub flow: Flow,
@@ -26,7 +28,7 @@ pub struct Ingress {
 }
 
 /// What the topmost Via of a request says of keep-alives (RFC 6223).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keep {
     /// Nothing.
     #[default]

@@ -29,6 +29,7 @@ mod turned;
 
 use aes::Aes128Enc;
 use data_encoding::BASE32_DNSSEC;
+use serde::{Deserialize, Serialize};
 
 use self::param::mark_of;
 pub(crate) use self::param::{begin_param, write_param};
@@ -57,7 +58,7 @@ const MAC_LEN_BEFORE: usize = 10;
 const CONTEXT: &[u8; 16] = b"steadfast dlg 01";
 
 /// A mark as it stands in a URI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark([u8; TEXT_LEN]);
 
 /// The side of the dialog that a mark is for, and the message it was made of.

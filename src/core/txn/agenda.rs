@@ -7,12 +7,14 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::wheel::Wheel;
 use crate::id::{ClientId, ServerId};
 use crate::time::Instant;
 
 /// Everything that waits for its time, or whose time has come.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Agenda<U> {
     pub(super) wheel: Wheel<Task<U>>,
     /// To be looked at without delay, next to what the wheel may hold for
@@ -21,13 +23,13 @@ pub(super) struct Agenda<U> {
     at_once_since: Instant,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Transaction {
     Server(ServerId),
     Client(ClientId),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Task<U> {
     Wake(Transaction),
     User(U),

@@ -7,6 +7,8 @@
 
 use std::mem;
 
+use serde::{Deserialize, Serialize};
+
 use super::pace::{Backoff, Pace, TimerEvent};
 use super::queue_links::{NONE, QueueLinks};
 use super::{Send, TransactionKind};
@@ -16,7 +18,7 @@ use crate::limits;
 use crate::time::Instant;
 
 /// One client transaction.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ClientTransaction<O> {
     /// Where the request went, once it has gone, and who waits there besides.
     pub(super) queue: QueueLinks,
@@ -30,7 +32,7 @@ pub(super) struct ClientTransaction<O> {
 }
 
 /// How its responses find it (RFC 3261 §17.1.3).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum ResponseMatch {
     /// By its own branch, and this fingerprint of its method.
     Own { method: u32 },
@@ -39,7 +41,7 @@ pub(super) enum ResponseMatch {
 }
 
 /// The states of both machines.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum State {
     Reserved,
     InviteCalling {
@@ -112,6 +114,19 @@ pub(super) enum ClientWake {
 }
 
 impl<O: Copy> ClientTransaction<O> {
+    /// The request or ACK that it keeps.
+    pub(super) const fn buf(&mut self) -> Option<&mut Buf> {
+        match &mut self.state {
+            State::InviteCalling { request, .. }
+            | State::InviteProceeding { request }
+            | State::InviteRefused { request, .. }
+            | State::OtherTrying { request, .. }
+            | State::OtherProceeding { request, .. } => Some(request),
+            State::InviteCompleted { ack, .. } => ack.as_mut(),
+            State::Reserved | State::InviteAccepted { .. } | State::OtherCompleted { .. } => None,
+        }
+    }
+
     /// Reserved: nothing has been sent.
     pub(super) const fn new(owner: O, name: ResponseMatch) -> Self {
         Self {

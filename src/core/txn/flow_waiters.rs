@@ -8,14 +8,16 @@
 //! many have heard nothing at all.
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 use super::client::{Awaits, ClientTransaction};
 use super::queue_links::{NONE, QueueLinks};
+use crate::carry::carried;
 use crate::id::{Flow, Slab, Slot};
 use crate::limits;
 
 /// One flow that transactions name.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Waiters {
     flow: Flow,
     /// Transactions that name it.
@@ -275,6 +277,23 @@ pub(super) fn queue<O: Copy>(
         }
         Some((slot, client))
     })
+}
+
+carried!(FlowWaiters {
+    values: slab, last;
+    made: by_flow, hasher;
+    then: index;
+});
+
+impl FlowWaiters {
+    fn index(&mut self) {
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        let hash = |&at: &u32| slab.at(at).map_or(0, |(_, it)| hasher.hash_one(it.flow));
+        for (slot, _) in slab.iter() {
+            let index = slot.index;
+            self.by_flow.insert_unique(hash(&index), index, hash);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -14,14 +14,15 @@
 use std::hash::{BuildHasher, Hash, Hasher};
 
 use ahash::RandomState;
+use serde::{Deserialize, Serialize};
 
 /// Identity of a server transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerKey([u64; 2]);
 
 impl ServerKey {
     /// The part that places the key in a table.
-    pub(super) const fn hash(self) -> u64 {
+    pub(crate) const fn hash(self) -> u64 {
         self.0[0]
     }
 }

@@ -4,11 +4,13 @@
 //! All are counted from the first send, so a late wake-up delays one copy and
 //! never the schedule; copies that a stall made obsolete are left out.
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::{T1, T1_64, T2};
 use crate::time::{Duration, Instant};
 
 /// When the next copy of a message is due, and when there are no more.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Pace {
     /// When the first copy went out.
     since: Instant,
@@ -18,7 +20,7 @@ pub(super) struct Pace {
 }
 
 /// How the interval between copies develops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Backoff {
     /// T1, doubling without end (Timer A).
     Doubling,

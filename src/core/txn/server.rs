@@ -5,6 +5,8 @@
 //! kept here but asked for with `due`. No event brings the due time forward
 //! except to "now", so whoever keeps the timers never moves one.
 
+use serde::{Deserialize, Serialize};
+
 use super::TransactionKind;
 use super::key::ServerKey;
 use super::pace::{Backoff, Pace, TimerEvent};
@@ -15,7 +17,7 @@ use crate::limits;
 use crate::time::Instant;
 
 /// One server transaction.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ServerTransaction<O> {
     pub(super) key: ServerKey,
     /// Where responses go.
@@ -30,7 +32,7 @@ pub(super) struct ServerTransaction<O> {
 
 /// The states of both machines. Where nothing ends a state by time, the user
 /// above does by answering.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum State {
     InviteProceeding {
         last: Option<Buf>,
@@ -98,6 +100,19 @@ impl<O: Copy> ServerTransaction<O> {
             is_armed: false,
             charge: Charge::default(),
             state,
+        }
+    }
+
+    /// The answer that it keeps.
+    pub(super) const fn buf(&mut self) -> Option<&mut Buf> {
+        match &mut self.state {
+            State::InviteProceeding { last: response }
+            | State::OtherProceeding { last: response }
+            | State::OtherCompleted { response, .. } => response.as_mut(),
+            State::InviteCompleted { response, .. } => Some(response),
+            State::InviteAccepted { .. }
+            | State::InviteConfirmed { .. }
+            | State::OtherTrying { .. } => None,
         }
     }
 

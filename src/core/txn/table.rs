@@ -5,12 +5,16 @@
 use std::net::IpAddr;
 
 use hashbrown::{HashMap, HashTable};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::branch::{BRANCH_LEN, Branches};
 use super::client::{ClientTransaction, ResponseMatch};
 use super::flow_waiters::{self, FlowWaiters};
 use super::key::{ServerKey, TransactionKeys};
 use super::server::ServerTransaction;
+use crate::bytes::Pool;
+use crate::carry::{Carried, Reader, Unreadable, Writer};
 use crate::guard::Ledger;
 use crate::id::{ClientId, Flow, ServerId, Slab, Slot};
 use crate::limits;
@@ -266,6 +270,54 @@ impl<O: Copy> ClientTransactions<O> {
     #[cfg(test)]
     pub(super) const fn steps(&self) -> usize {
         self.steps.get()
+    }
+}
+
+impl<O: Copy + Serialize + DeserializeOwned> Carried for ServerTransactions<O> {
+    fn write(&self, out: &mut Writer) {
+        out.value(&self.slab);
+        self.ledger.write(out);
+    }
+
+    fn read(&mut self, input: &mut Reader<'_>) -> Result<(), Unreadable> {
+        self.slab = input.value()?;
+        self.ledger.read(input)?;
+        let slab = &self.slab;
+        let hash = |&slot: &Slot| slab.get(slot).map_or(0, |server| server.key.hash());
+        for (slot, server) in slab.iter() {
+            self.by_key.insert_unique(server.key.hash(), slot, hash);
+        }
+        Ok(())
+    }
+}
+
+impl<O: Copy> ServerTransactions<O> {
+    /// Has the buffers that were read belong to a pool.
+    pub(super) fn adopt_bufs(&mut self, pool: &Pool) {
+        let servers = self.slab.values_mut();
+        servers.for_each(|server| pool.adopt_all(server.buf()));
+    }
+}
+
+impl<O: Copy> ClientTransactions<O> {
+    /// As for servers.
+    pub(super) fn adopt_bufs(&mut self, pool: &Pool) {
+        let clients = self.slab.values_mut();
+        clients.for_each(|client| pool.adopt_all(client.buf()));
+    }
+}
+
+impl<O: Copy + Serialize + DeserializeOwned> Carried for ClientTransactions<O> {
+    fn write(&self, out: &mut Writer) {
+        out.value(&self.slab);
+        self.cancels.write(out);
+        self.waiters.write(out);
+    }
+
+    fn read(&mut self, input: &mut Reader<'_>) -> Result<(), Unreadable> {
+        self.slab = input.value()?;
+        self.cancels.read(input)?;
+        self.waiters.read(input)
     }
 }
 

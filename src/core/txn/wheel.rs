@@ -12,16 +12,18 @@
 //! - Jumps of the clock cost nothing: bit maps skip empty slots.
 //! - Warm, it allocates nothing: nodes are reused and lists run through them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::Slot;
 use crate::time::Instant;
 
 /// Names a timer that was set; it goes stale when the timer fires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimerId(Slot);
 
 /// Timers, each carrying a `T` that says what it is for. Holds as many as its
 /// users set: they bound themselves.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Wheel<T> {
     nodes: Vec<Node<T>>,
     /// First of the unused nodes, chained by `next`.
@@ -236,7 +238,7 @@ impl<T: Copy> Wheel<T> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Node<T> {
     tick: u64,
     prev: u32,

@@ -16,65 +16,74 @@ use crate::shard::Input;
 
 impl Engine {
     pub(super) fn on_inbox(&mut self, completion: Completion) {
-        if !completion.goes_on {
+        if !completion.goes_on && !self.is_still() {
             self.ring.watch(self.inbox.as_fd(), completion_id::INBOX);
         }
         self.take_orders();
     }
 
-    /// Does what the control thread says; false when it has said nothing.
+    /// Does what the control thread says; false when it has said nothing. A shard that stands
+    /// still does it later.
     pub(super) fn take_orders(&mut self) -> bool {
         let mut were_any = false;
-        while let Some(order) = self.inbox.next() {
+        while !self.is_still()
+            && let Some(order) = self.inbox.next()
+        {
             were_any = true;
-            match order {
-                Order::Drain if self.ends_at.is_none() => {
-                    let within = self.drain_for;
-                    tracing::info!(shard = self.mesh.own(), ?within, "draining");
-                    self.ends_at = Some(self.now + within);
-                    self.shard.handle(self.now, Input::Drain { within });
-                }
-                Order::Drain => self.ends_at = Some(self.now),
-                Order::Report => self.report(),
-                Order::Ask {
-                    question,
-                    answer,
-                    shard,
-                } => {
-                    // Nobody waits for it any more: the asker has given up.
-                    if answer.try_send((shard, self.respond(&question))).is_err() {
-                        tracing::debug!("an answer came too late");
-                    }
-                }
-                Order::Resolved { name, records } => {
-                    let records = *records;
-                    self.shard
-                        .handle(self.now, Input::Resolved { name, records });
-                }
-                Order::Stored { up_to } => self.shard.handle(self.now, Input::Stored { up_to }),
-                Order::NotStored => self.shard.handle(self.now, Input::NotStored),
-                Order::Subscribers { list, revoked } => {
-                    let input = Input::Subscribers { list, revoked };
-                    self.shard.handle(self.now, input);
-                }
-                Order::SubscribersRefused => self.counters.subscribers_reloads_refused += 1,
-                Order::Settings { settings, done } => {
-                    self.take_over(&settings);
-                    // Nobody waits for it any more.
-                    if done.try_send(()).is_err() {
-                        tracing::debug!("a shard was late to take its settings over");
-                    }
-                }
-                Order::ReloadRefused => self.counters.reloads_refused += 1,
-                Order::Tls(tls) => {
-                    self.counters.tls_reloads += 1;
-                    self.streams.set_tls(Some(tls));
-                }
-                Order::TlsRefused => self.counters.tls_reloads_refused += 1,
-            }
-            self.settle();
+            self.obey(order);
         }
         were_any
+    }
+
+    pub(super) fn obey(&mut self, order: Order) {
+        match order {
+            Order::Drain if self.ends_at.is_none() => {
+                let within = self.drain_for;
+                tracing::info!(shard = self.mesh.own(), ?within, "draining");
+                self.ends_at = Some(self.now + within);
+                self.shard.handle(self.now, Input::Drain { within });
+            }
+            Order::Drain => self.ends_at = Some(self.now),
+            Order::Report => self.report(),
+            Order::StandStill { leaves, shard } => self.begin_standing(leaves, shard),
+            Order::GoOn => self.end_standing(),
+            Order::Ask {
+                question,
+                answer,
+                shard,
+            } => {
+                // Nobody waits for it any more: the asker has given up.
+                if answer.try_send((shard, self.respond(&question))).is_err() {
+                    tracing::debug!("an answer came too late");
+                }
+            }
+            Order::Resolved { name, records } => {
+                let records = *records;
+                self.shard
+                    .handle(self.now, Input::Resolved { name, records });
+            }
+            Order::Stored { up_to } => self.shard.handle(self.now, Input::Stored { up_to }),
+            Order::NotStored => self.shard.handle(self.now, Input::NotStored),
+            Order::Subscribers { list, revoked } => {
+                let input = Input::Subscribers { list, revoked };
+                self.shard.handle(self.now, input);
+            }
+            Order::SubscribersRefused => self.counters.subscribers_reloads_refused += 1,
+            Order::Settings { settings, done } => {
+                self.take_over(&settings);
+                // Nobody waits for it any more.
+                if done.try_send(()).is_err() {
+                    tracing::debug!("a shard was late to take its settings over");
+                }
+            }
+            Order::ReloadRefused => self.counters.reloads_refused += 1,
+            Order::Tls(tls) => {
+                self.counters.tls_reloads += 1;
+                self.streams.set_tls(Some(tls));
+            }
+            Order::TlsRefused => self.counters.tls_reloads_refused += 1,
+        }
+        self.settle();
     }
 
     /// Goes by other settings from here on.
@@ -148,7 +157,9 @@ impl Engine {
             (Err(_), _) => self.ports.read_errors(index),
             (Ok(_), None) => {}
         }
-        if !completion.goes_on {
+        if !completion.goes_on && self.is_still() {
+            self.ports.on_cancelled(index);
+        } else if !completion.goes_on {
             self.ports.receive(
                 Receiver {
                     ring: &mut self.ring,
@@ -277,7 +288,7 @@ impl Engine {
         if let Some(index) = completion.buffer {
             self.room.chunks.give_back(index);
         }
-        if !completion.goes_on {
+        if !completion.goes_on && !self.is_still() {
             self.streams.go_on(
                 Receiver {
                     ring: &mut self.ring,

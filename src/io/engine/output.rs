@@ -75,6 +75,9 @@ impl Engine {
                 bytes,
             } => {
                 self.counters.tcp_sent += bytes.len() as u64;
+                if self.push_later(stream, &bytes) {
+                    return;
+                }
                 self.streams
                     .push(&mut self.ring, stream, bytes, &mut self.counters);
             }
@@ -89,7 +92,10 @@ impl Engine {
                 peer,
                 tls: tls.as_deref(),
             }),
-            Output::Close { stream } => self.streams.close(&mut self.ring, self.now, stream),
+            Output::Close { stream } => {
+                self.close_later(stream);
+                self.streams.close(&mut self.ring, self.now, stream);
+            }
             Output::Store { key, value, number } => {
                 if let Some(store) = &mut self.store {
                     let record = Record {
@@ -120,7 +126,10 @@ impl Engine {
         }
     }
 
-    fn connect(&mut self, dial: Dial<'_>) {
+    pub(super) fn connect(&mut self, dial: Dial<'_>) {
+        if self.dial_later(&dial) {
+            return;
+        }
         self.streams
             .connect(&mut self.ring, self.now, dial, &mut self.counters);
     }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use io_uring::opcode;
 use io_uring::squeue::Flags;
-use io_uring::types::{Fd, Timespec};
+use io_uring::types::{CancelBuilder, Fd, Timespec};
 use socket2::SockAddr;
 
 use super::{Ring, Room, Side};
@@ -98,9 +98,15 @@ impl Ring {
         self.submit();
     }
 
-    /// Ends what has that id; it completes no more.
-    pub(in crate::io) fn cancel(&mut self, completion_id: u64) {
-        let cancel = opcode::AsyncCancel::new(completion_id).build();
+    /// Ends all that completes by itself; each says so.
+    pub(in crate::io) fn cancel_all(&mut self) {
+        let all = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+        self.push(all.user_data(completion_id::NOTHING));
+    }
+
+    /// Ends what has that token; it completes no more.
+    pub(in crate::io) fn cancel(&mut self, token: u64) {
+        let cancel = opcode::AsyncCancel::new(token).build();
         self.push(
             cancel
                 .flags(Flags::SKIP_SUCCESS)

@@ -3,6 +3,7 @@
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 
+use super::super::completion_id;
 use super::*;
 use crate::bytes::Pool;
 use crate::io::bell::Bell;

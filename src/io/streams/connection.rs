@@ -234,6 +234,17 @@ impl Wire {
         Ok(())
     }
 
+    /// The records that the kernel has not taken.
+    pub(super) fn sealed(&self) -> &[u8] {
+        let Sealed { bytes, written } = &self.waiting;
+        bytes.get(*written..).unwrap_or_default()
+    }
+
+    /// Records that are to leave before all others.
+    pub(super) fn put_sealed(&mut self, bytes: Vec<u8>) {
+        self.waiting = Sealed { bytes, written: 0 };
+    }
+
     /// Bytes that the kernel did not take leave before those that came to wait since.
     fn put_back(&mut self, mut sealed: Sealed) {
         sealed.bytes.extend_from_slice(&self.waiting.bytes);

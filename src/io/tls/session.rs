@@ -9,7 +9,9 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{AlertDescription, ClientConfig, Error, ServerConfig};
 use steadfast_record as record;
-use steadfast_record::{Alert, Failure, Finished, Handshake, Role, Stand, Tickets};
+use steadfast_record::{
+    Alert, BadState, Failure, Finished, Handshake, Role, Stand, State, Tickets,
+};
 
 /// Either end of a connection.
 pub struct Session {
@@ -22,13 +24,11 @@ pub struct Session {
     is_resumed: bool,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every connection is up, and one place less in memory"
-)]
 enum Side {
     Handshake(Box<Handshake>),
     Up(record::Session, Option<Tickets>),
+    /// Another process goes on with it, unless it is taken back.
+    Written(State),
     /// The handshake has failed.
     Failed,
 }
@@ -208,7 +208,7 @@ impl Session {
     pub fn begin(&mut self, scratch: &mut Scratch) -> Result<(), Error> {
         match &mut self.side {
             Side::Handshake(handshake) => handshake.begin(&mut scratch.sealed),
-            Side::Up(..) | Side::Failed => Ok(()),
+            Side::Up(..) | Side::Written(_) | Side::Failed => Ok(()),
         }
     }
 
@@ -228,6 +228,51 @@ impl Session {
         let sealed = session.seal(messages, &mut scratch.sealed);
         forget_first_keys(session, tickets);
         sealed.map_err(|_used_up| Error::EncryptError)
+    }
+
+    /// What another process needs to go on with it: the keys, which nobody uses twice, and the
+    /// beginning of a record that has come. Nothing goes through it any more, until `take_back`.
+    /// `None` before the handshake is complete.
+    pub(crate) fn write(&mut self) -> Option<(&[u8], &[u8])> {
+        if let Side::Up(..) = self.side {
+            let Side::Up(session, _) = std::mem::replace(&mut self.side, Side::Failed) else {
+                return None;
+            };
+            self.side = Side::Written(session.into_state());
+        }
+        match &self.side {
+            Side::Written(state) => Some((state.as_bytes(), &self.held)),
+            Side::Handshake(_) | Side::Up(..) | Side::Failed => None,
+        }
+    }
+
+    /// Goes on with what was written, once no other process will. Its tickets are lost, which
+    /// costs the next connection to that server a whole handshake.
+    pub(crate) fn take_back(&mut self) {
+        if let Side::Written(_) = self.side {
+            let Side::Written(state) = std::mem::replace(&mut self.side, Side::Failed) else {
+                return;
+            };
+            if let Ok(session) = record::Session::from_state(state) {
+                self.side = Side::Up(session, None);
+            }
+        }
+    }
+
+    /// The session that another process has written.
+    ///
+    /// # Errors
+    /// When the bytes are no session.
+    pub(crate) fn read(state: &[u8], held: Vec<u8>) -> Result<Self, BadState> {
+        let session = record::Session::from_state(State::copy(state)?)?;
+        Ok(Self {
+            side: Side::Up(session, None),
+            held,
+            certificates: Vec::new(),
+            // Of no use after the handshake.
+            role: Role::Server,
+            is_resumed: false,
+        })
     }
 
     /// Says that nothing more comes (C-14).

@@ -2,7 +2,7 @@
 //! the ones that are connected to a peer.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use socket2::Socket;
 
@@ -12,7 +12,7 @@ use crate::bytes::Buf;
 use crate::id::SocketId;
 use crate::io::icmp::{self, News};
 use crate::io::ring::{Receiver, Ring, Side};
-use crate::io::{Counters, socket};
+use crate::io::{Counters, completion_id, socket};
 use crate::limits;
 
 /// All UDP sockets of a shard.
@@ -32,8 +32,8 @@ impl UdpPorts {
         let Receiver { ring, room } = into;
         let index = self.ports.len();
         let id = SocketId(u16::try_from(index).unwrap_or(u16::MAX));
-        let port = socket.map(|socket| UdpPort::new(id, id.0, socket, side));
-        if let Some(port) = &port {
+        let mut port = socket.map(|socket| UdpPort::new(id, id.0, socket, side));
+        if let Some(port) = &mut port {
             port.receive(ring, room);
         }
         self.ports.push(port);
@@ -95,8 +95,66 @@ impl UdpPorts {
     pub(in crate::io) fn receive(&mut self, into: Receiver<'_>, index: u16) {
         let Receiver { ring, room } = into;
         if let Some(port) = self.port(usize::from(index)) {
+            port.is_receiving = false;
             port.receive(ring, room);
         }
+    }
+
+    /// The ring receives from a socket no more.
+    pub(in crate::io) fn on_cancelled(&mut self, index: u16) {
+        if let Some(port) = self.port(usize::from(index)) {
+            port.is_receiving = false;
+        }
+    }
+
+    /// True while the ring receives from any of them.
+    pub(in crate::io) fn are_receiving(&self) -> bool {
+        self.ports.iter().flatten().any(|port| port.is_receiving)
+    }
+
+    /// Begins again after all was cancelled.
+    pub(in crate::io) fn go_on(&mut self, into: Receiver<'_>) {
+        let Receiver { ring, room } = into;
+        for port in self.ports.iter_mut().flatten() {
+            port.receive(ring, room);
+            if port.is_blocked {
+                ring.poll_writable(port.socket.as_fd(), completion_id::udp_ready(port.index));
+            }
+        }
+    }
+
+    /// The descriptor of a socket that the core knows by this index.
+    pub(in crate::io) fn fd(&self, index: usize) -> Option<RawFd> {
+        let port = self.ports.get(index).and_then(Option::as_ref);
+        port.map(|port| port.socket.as_raw_fd())
+    }
+
+    /// The sockets that are connected to a peer: beside which one they are, and the peer.
+    pub(in crate::io) fn connected(&self) -> impl Iterator<Item = (u16, SocketAddr, RawFd)> {
+        let ports = self.ports.iter().flatten();
+        ports.filter_map(|port| {
+            let peer = port.connected?;
+            Some((port.id.0, peer, port.socket.as_raw_fd()))
+        })
+    }
+
+    /// Takes in a socket of the process before that is connected to a peer.
+    pub(in crate::io) fn take_up(
+        &mut self,
+        into: Receiver<'_>,
+        base: u16,
+        peer: SocketAddr,
+        socket: Socket,
+    ) {
+        let Receiver { ring, room } = into;
+        let index = self.ports.len();
+        let number = u16::try_from(index).unwrap_or(u16::MAX);
+        let side = self.side(base);
+        let mut port = UdpPort::new(SocketId(base), number, socket, side);
+        port.connected = Some(peer);
+        port.receive(ring, room);
+        self.ports.push(Some(port));
+        self.note(usize::from(base), Some(peer), index);
     }
 
     /// The kernel takes datagrams of a socket again.

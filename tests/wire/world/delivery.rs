@@ -14,7 +14,7 @@ use super::super::names::Answers;
 use super::super::settings::CORE_PORT;
 use super::proof::speaks;
 use super::storing::Unwritten;
-use super::{Event, Seen, World};
+use super::{Event, Seen, World, upgrading};
 
 impl World {
     pub(super) fn settle(&mut self) {
@@ -53,6 +53,10 @@ impl World {
             }
         });
         self.collect(index);
+        self.inputs += 1;
+        if self.upgrades && upgrading::is_due(self.inputs) {
+            self.succeed(index);
+        }
     }
 
     fn is_lost(&mut self, seen: &Seen) -> bool {

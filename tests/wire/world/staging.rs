@@ -16,6 +16,7 @@ use steadfast::{agent, edge, home};
 use super::super::cables::Cables;
 use super::super::names::Names;
 use super::super::settings;
+use super::upgrading::{self, Run};
 use super::{EDGES, HOME, Tokens, World};
 
 /// How many shards each node has where a test does not say: all tests must pass
@@ -88,6 +89,9 @@ impl World {
             full: Vec::new(),
             locals: Vec::new(),
             kinds: Vec::new(),
+            runs: Vec::new(),
+            upgrades: upgrading::always(),
+            inputs: 0,
             store: BTreeMap::new(),
             unwritten: Vec::new(),
             flows: BTreeMap::new(),
@@ -268,22 +272,25 @@ impl World {
             });
             self.locals.push(locals.clone());
             self.kinds.push(kind.clone());
-            let shard = self.start(first + own, 1);
+            self.runs.push(Run::new(1));
+            let shard = Shard::new(self.setup(first + own), self.now);
             self.shards.push(shard);
         }
     }
 
-    fn start(&self, index: usize, run: u64) -> Shard {
+    pub(super) fn setup(&self, index: usize) -> Setup {
+        let Run { run, list, .. } = &self.runs[index];
         let seed = (u64::try_from(index).unwrap() + 1) * run;
+        let list = || list.clone().unwrap_or_else(settings::subscribers);
         let role = match self.kinds[index].clone() {
-            Kind::Home(settings) => Role::Home(settings, settings::subscribers()),
+            Kind::Home(settings) => Role::Home(settings, list()),
             Kind::Edge(settings) => Role::Edge(settings),
             Kind::Agent(settings) => Role::Agent(settings),
         };
         let shard_set = self.teams[index];
         let node = seed - u64::from(shard_set.own) * run;
         let words = |seed: u64| [seed, seed * 7, seed * 13, seed * 29];
-        let setup = Setup {
+        Setup {
             locals: self.locals[index].clone(),
             role,
             seed: words(seed),
@@ -292,8 +299,7 @@ impl World {
                 ..shard_set
             },
             wall: Wall { unix_at_zero: UNIX },
-        };
-        Shard::new(setup, self.now)
+        }
     }
 
     /// Gives a home the list `text` in place of `old`.
@@ -302,6 +308,7 @@ impl World {
         let revoked = old.revoked_by(&list);
         for index in self.shards_of(addr) {
             let (list, revoked) = (Arc::clone(&list), Arc::clone(&revoked));
+            self.runs[index].list = Some(Arc::clone(&list));
             self.input(index, Input::Subscribers { list, revoked });
         }
         self.settle();
@@ -362,6 +369,7 @@ impl World {
         unlimited: Option<Vec<(IpAddr, u8)>>,
         connections_per_source: u32,
     ) {
+        self.runs[index].limits = Some((unlimited.clone(), connections_per_source));
         let configuration = Configuration {
             role,
             unlimited,
@@ -384,7 +392,8 @@ impl World {
             for joined in self.cables.all_of(index) {
                 self.hang_up(joined);
             }
-            let mut shard = self.start(index, 1_000 * self.restarts);
+            self.runs[index] = Run::new(1_000 * self.restarts);
+            let mut shard = Shard::new(self.setup(index), self.now);
             match self.kinds[index] {
                 Kind::Home(_) => {
                     for (key, value) in &self.store {

@@ -3,12 +3,15 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::binding::FlowBinding;
+use crate::carry::carried;
 use crate::edge::Subscriber;
 use crate::id::Flow;
 
 /// One change.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::edge) enum TableChange {
     /// The binding at this index is new, or was renewed.
     Bound(u32),
@@ -17,7 +20,7 @@ pub(in crate::edge) enum TableChange {
 }
 
 /// The subscriber and reg-id of a binding that has ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::edge) struct Gone {
     /// The address of record and the instance behind it.
     text: Box<[u8]>,
@@ -88,3 +91,8 @@ impl Gone {
         }
     }
 }
+
+carried!(TableChanges {
+    values: waiting;
+    made: is_on;
+});

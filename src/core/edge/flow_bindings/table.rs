@@ -8,8 +8,10 @@
 
 use ahash::RandomState;
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 use super::binding::{FlowBinding, Follows, User};
+use crate::carry::carried;
 use crate::edge::{EdgeSet, Subscriber};
 use crate::id::{Flow, Transport};
 use crate::limits::TOKEN_FIELD_MAX;
@@ -30,7 +32,7 @@ pub(super) struct KeptBindings {
 }
 
 /// A flow binding as it is kept.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct KeptBinding {
     /// The address of record, `user@realm`, and the instance behind it.
     text: Box<[u8]>,
@@ -54,7 +56,7 @@ const RESTORED: u8 = 8;
 const TLS: u8 = 16;
 
 /// Neighbours on a chain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Links {
     newer: u32,
     older: u32,
@@ -372,3 +374,34 @@ const _: () = assert!(
     size_of::<Option<KeptBinding>>() <= 88,
     "a record grew: mind the memory of a million phones"
 );
+
+carried!(KeptBindings {
+    values: records, free, kept_open, over;
+    made: users, flows, hasher;
+    then: index;
+});
+
+impl KeptBindings {
+    fn index(&mut self) {
+        let Self {
+            records,
+            users,
+            flows,
+            hasher,
+            ..
+        } = self;
+        let hash = |axis: Axis, at: u32| {
+            let record = records.get(at as usize).and_then(Option::as_ref);
+            record.map_or(0, |record| record.hash(axis, hasher))
+        };
+        for (axis, heads) in [(Axis::User, users), (Axis::Flow, flows)] {
+            let hash = |&at: &u32| hash(axis, at);
+            for (at, record) in (0..).zip(records.iter()) {
+                let record = record.as_ref();
+                if record.is_some_and(|record| record.links(axis).newer == NONE) {
+                    heads.insert_unique(hash(&at), at, hash);
+                }
+            }
+        }
+    }
+}

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::Flow;
 use crate::time::Instant;
 use crate::uri;
@@ -13,7 +15,7 @@ use crate::uri;
 use super::change::{Change, Register};
 
 /// A contact under which an address of record can be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Binding {
     /// Contact, parameters, Path, Call-ID, and the instance where the parameters have it not.
     pub(super) text: Box<[u8]>,
@@ -32,7 +34,7 @@ pub(crate) struct Binding {
 
 /// Where the parts of the text are: contact, parameters, Path and Call-ID in a row, each
 /// up to its end; the instance anywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Offsets {
     pub(super) contact_end: u16,
     pub(super) params_end: u16,

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::names::{NameId, Names};
 use crate::id::{Flow, Transport};
 use crate::locate::LookupId;
@@ -9,7 +11,7 @@ use crate::span::Span;
 use crate::uri::{Scheme, Uri, host_ip};
 
 /// Where a request is to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hop {
     /// Over this flow and no other.
     Flow(Flow),

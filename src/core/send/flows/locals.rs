@@ -4,13 +4,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Flows;
+use serde::{Deserialize, Serialize};
+
 use crate::edit::{decimal, host, host_port};
 use crate::id::{Flow, ShardSet, SocketId, Transport};
 use crate::locate::Transports;
 use crate::uri::same_host;
 
 /// A bound local endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Local {
     /// What it speaks.
     pub transport: Transport,

@@ -7,11 +7,13 @@
 //! has such a name finds nothing.
 
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
+use crate::carry::carried;
 use crate::limits;
 
 /// A name in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NameId {
     index: u32,
     generation: u32,
@@ -27,7 +29,7 @@ pub struct Names {
     hand: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Entry {
     name: Box<str>,
     generation: u32,
@@ -133,6 +135,22 @@ fn hash(state: &ahash::RandomState, host: &[u8]) -> u64 {
         hasher.write_u8(byte.to_ascii_lowercase());
     }
     hasher.finish()
+}
+
+carried!(Names {
+    values: entries, hand;
+    made: hash, by_name;
+    then: index;
+});
+
+impl Names {
+    fn index(&mut self) {
+        let (state, entries) = (&self.hash, &self.entries);
+        let hash = |&at: &u32| hash(state, entries[at as usize].name.as_bytes());
+        for index in 0..u32::try_from(entries.len()).unwrap_or_default() {
+            self.by_name.insert_unique(hash(&index), index, hash);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::guard::is_within;
 use crate::id::Transport;
 use crate::limits;
 
 /// The far end of a flow, as the socket gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// The transport of the flow.
     pub transport: Transport,
@@ -37,7 +39,7 @@ impl End {
 }
 
 /// Ports of one peer: at most two ranges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports([(u16, u16); 2]);
 
 impl Ports {
@@ -74,7 +76,7 @@ impl Ports {
 }
 
 /// Which transports without certificates a peer may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Clear {
     /// None.
     No,
@@ -85,7 +87,7 @@ pub enum Clear {
 }
 
 /// A peer at known addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRule {
     /// Address and prefix length.
     pub network: (IpAddr, u8),

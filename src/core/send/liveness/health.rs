@@ -8,6 +8,8 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::Transport;
 use crate::limits;
 use crate::time::{Duration, Instant};
@@ -15,13 +17,13 @@ use crate::time::{Duration, Instant};
 /// The destinations that failed lately. Holds the few peers a node is configured with and what
 /// its subscribers call; at `limits::DESTINATIONS_OPEN_MAX` the oldest failure
 /// is forgotten.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Health {
     list: Vec<Circuit>,
 }
 
 /// One destination that failed and has not worked since.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Circuit {
     transport: Transport,
     addr: SocketAddr,

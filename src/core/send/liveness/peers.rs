@@ -24,13 +24,15 @@ use std::hash::Hash;
 use std::net::SocketAddr;
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
+use crate::carry::carried;
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
 /// Which side sends keep-alives on a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeepaliveRole {
     /// Neither, until a request leaves.
     None,
@@ -70,7 +72,7 @@ pub struct Peers {
     unagreed: HashMap<Flow, (u8, Instant), ahash::RandomState>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Peer {
     flow: Flow,
     role: KeepaliveRole,
@@ -104,7 +106,7 @@ pub(crate) struct Watched {
 }
 
 /// What a peer has shown so far of how it answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Responsiveness {
     /// Nothing: it may not be there at all.
     Unheard,
@@ -114,7 +116,7 @@ enum Responsiveness {
     Answers,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum State {
     Alive,
     Suspect,
@@ -509,6 +511,11 @@ fn has_room<K: Eq + Hash, V>(
     kept.retain(|_, value| is_live(value));
     kept.len() < limits::PEERS_MAX
 }
+
+carried!(Peers {
+    parts: by_flow, agreed, unagreed;
+    values: list, due;
+});
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! Messages from one shard of a node to another. All are by value: two shards
 //! share no memory, and what is handed over belongs to the receiver.
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{Flow, StreamId};
 use crate::send::Far;
 use crate::time::Instant;
@@ -20,7 +22,7 @@ pub struct HeldBinding {
 }
 
 /// A dialog whose phone sends over another flow than its Route leads to (`edge::target_refresh`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refresh {
     /// The dialog, by a keyed hash of its Call-ID, its tags, the side and the phone.
     pub dialog: u64,

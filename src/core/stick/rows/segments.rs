@@ -7,13 +7,15 @@
 //! A full segment is split in two and the directory grows with the depth, so
 //! that growth moves one segment's rows and never all of them.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Print, Row};
 use crate::stick::Source;
 use crate::stick::arena::NONE;
 use crate::time::Instant;
 
 /// The segments.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Segments {
     /// By the top `depth` bits of a fingerprint: which segment.
     directory: Vec<u32>,
@@ -22,7 +24,7 @@ pub(super) struct Segments {
     len: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Segment {
     /// A power of two of them.
     rows: Box<[Row]>,

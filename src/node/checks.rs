@@ -1,0 +1,59 @@
+//! Whether a node could run.
+
+use super::{Fault, check_room, door_fault, flows_fault, listen_fault, listening, name_server};
+use crate::config::{Config, Role};
+use crate::{control, io};
+
+/// Finds out whether a node could run by its files, and changes nothing: whatever else may run
+/// here, and wherever its addresses are.
+///
+/// # Errors
+/// Why it could not.
+pub fn check(config: &Config) -> Result<(), Fault> {
+    check_files(config)?;
+    check_doors(config, false)
+}
+
+/// Finds out whether a node could run on this machine and now, and leaves everything as it was.
+///
+/// # Errors
+/// Why it could not.
+pub fn check_machine(config: &Config) -> Result<(), Fault> {
+    check_room(config)?;
+    check_files(config)?;
+    io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
+    name_server(config)?;
+    check_doors(config, true)
+}
+
+fn check_files(config: &Config) -> Result<(), Fault> {
+    if let Role::Home(home) = &config.role {
+        control::read_subscribers(&home.subscribers, &home.settings.algorithms)?;
+        home.store
+            .as_deref()
+            .map(control::check_store)
+            .transpose()?;
+    }
+    if let Some(flows) = &config.flows {
+        control::check_flows(&flows.path).map_err(flows_fault(flows))?;
+    }
+    Ok(())
+}
+
+fn check_doors(config: &Config, binds: bool) -> Result<(), Fault> {
+    let checked = control::check_admin(config.control.as_deref(), config.metrics, binds);
+    checked.map_err(|fault| door_fault(config, fault))
+}
+
+/// What an operator is to know of the certificates, a sentence for each.
+///
+/// # Errors
+/// When one cannot be used.
+pub fn certificate_warnings(config: &Config) -> Result<Vec<String>, Fault> {
+    let Some(settings) = &config.tls else {
+        return Ok(Vec::new());
+    };
+    let mut certificates = control::Certificates::new(settings.clone());
+    certificates.load()?;
+    Ok(certificates.warnings())
+}
