@@ -66,6 +66,8 @@ pub(super) struct Engine {
     pool: Pool,
     /// It is to stand still.
     standing: Option<Standing>,
+    /// Until when it is late because nobody has read for a while, and not for want of time.
+    excused_until: Instant,
     streams: Streams,
     backlog: Backlog,
     /// This turn leaves something behind.
@@ -170,6 +172,7 @@ impl Engine {
             locals,
             pool: Pool::new(),
             standing: None,
+            excused_until: Instant::ZERO,
             streams,
             backlog: Backlog::default(),
             is_behind: false,
@@ -229,7 +232,7 @@ impl Engine {
         self.settle();
         self.mesh.wake()?;
         let now = self.clock.now();
-        if count > 0 || was_handed || has_ticked {
+        if (count > 0 || was_handed || has_ticked) && now >= self.excused_until {
             let late = now.since(since);
             self.turns.delay.record(now.since(woke));
             self.turns.queue.record(late);

@@ -215,3 +215,6 @@ pub const UPGRADE_DESCRIPTORS_MAX: usize = 250;
 pub const UPGRADE_POLL: Duration = Duration::from_millis(1);
 /// How often a new program tries to open a file that the one before it may have yet.
 pub const UPGRADE_REOPEN: Duration = Duration::from_millis(20);
+/// How long a shard that goes on may be late without refusing what is new: what has waited while
+/// nobody read is worked off first.
+pub const UPGRADE_EXCUSED: Duration = Duration::from_secs(1);

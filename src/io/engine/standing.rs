@@ -191,6 +191,7 @@ impl Engine {
             return Ok(());
         };
         self.mesh.all_done(false)?;
+        self.excused_until = self.clock.now() + limits::UPGRADE_EXCUSED;
         self.alarm_at = None;
         self.ring.watch(self.inbox.as_fd(), completion_id::INBOX);
         self.ring.watch(self.mesh.as_fd(), completion_id::MESH);
@@ -281,6 +282,7 @@ impl Engine {
             let taken = self.streams.take_up(into, &self.pool, left, socket);
             taken.map_err(io::Error::other)?;
         }
+        self.excused_until = self.now + limits::UPGRADE_EXCUSED;
         self.shard.take_up(self.now);
         self.dial(shell.dials);
         Ok(())
