@@ -4,6 +4,7 @@
 //!
 //! `STEADFAST_REGISTERS=n` makes n of each kind and measures nothing:
 //! `perf/instructions` counts what the processor does meanwhile.
+//! `STEADFAST_RECORDER=bytes` has the flight recorder on.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -52,8 +53,12 @@ impl Registrar {
                 unix_at_zero: 1_800_000_000,
             },
         };
+        let mut shard = Shard::new(setup, Instant::ZERO);
+        if let Ok(bytes) = std::env::var("STEADFAST_RECORDER") {
+            shard.set_recorder(bytes.parse().expect("STEADFAST_RECORDER is a number"));
+        }
         Self {
-            shard: Shard::new(setup, Instant::ZERO),
+            shard,
             now: Instant::ZERO,
             sent: 0,
             text: String::new(),

@@ -5,7 +5,8 @@
 //! transactions of the last 32 seconds and no more, as in service.
 //!
 //! `STEADFAST_CALLS=n` makes n calls and measures nothing: `perf/instructions`
-//! counts what the processor does meanwhile.
+//! counts what the processor does meanwhile. `STEADFAST_RECORDER=bytes` has the flight
+//! recorder on.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant as Stopwatch};
@@ -55,8 +56,12 @@ impl Line {
                 unix_at_zero: 1_800_000_000,
             },
         };
+        let mut shard = Shard::new(setup, Instant::ZERO);
+        if let Ok(bytes) = std::env::var("STEADFAST_RECORDER") {
+            shard.set_recorder(bytes.parse().expect("STEADFAST_RECORDER is a number"));
+        }
         let mut line = Self {
-            shard: Shard::new(setup, Instant::ZERO),
+            shard,
             now: Instant::ZERO,
             calls: 0,
             route: String::new(),

@@ -58,6 +58,7 @@ mod wire {
     mod proxying;
     mod reconfigured;
     mod record_routes;
+    mod recorded;
     mod redirects;
     mod registering;
     mod relearning;

@@ -3,7 +3,7 @@
 //! in one test in virtual time.
 //!
 //! Bytes move one way through the rooms:
-//! **bytes → frame → grammar → uri → scan → stick → txn → edit → trust → locate → send → proxy → edge | home | agent**,
+//! **bytes → frame → grammar → uri → scan → stick → txn → edit → trust → locate → send → recorder → proxy → edge | home | agent**,
 //! and `shard` runs them in this order; whoever is outside calls `shard` alone.
 //!
 //! - A room uses the rooms to its left and the ground floor (`time`, `limits`,
@@ -44,6 +44,8 @@ pub mod edit;
 pub mod locate;
 pub mod send;
 pub mod trust;
+
+pub mod recorder;
 
 pub mod proxy;
 

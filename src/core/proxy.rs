@@ -49,6 +49,7 @@ mod pass;
 mod plan;
 mod policy;
 mod reach;
+mod recording;
 mod redirects;
 mod rejected;
 mod requests;

@@ -41,6 +41,7 @@ use crate::id::{Flow, SocketId, Transport};
 use crate::proxy::{
     Counters, Fate, Net, Policy, Proxy, Request, Response, Step, Timer, Traffic, Turn,
 };
+use crate::recorder::{Decision, Recorder};
 use crate::scan::{Message, scan};
 use crate::send::{Flows, LivenessEvent};
 use crate::time::{Duration, Instant};
@@ -184,6 +185,11 @@ impl Shard {
         self.net.guard.set_memory(bytes);
     }
 
+    /// Keeps what passes in memory of about so many bytes, instead of nothing.
+    pub fn set_recorder(&mut self, bytes: usize) {
+        self.net.recorder = Recorder::new(bytes);
+    }
+
     /// Buffers of so many bytes may be in use, instead of
     /// `limits::BUFFER_BYTES_MAX`, to see what happens at the bound.
     #[doc(hidden)]
@@ -194,6 +200,7 @@ impl Shard {
     /// Takes in one thing that happened.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.net.clock = now;
+        self.net.recorder.begin();
         match input {
             Input::Datagram {
                 socket,
@@ -416,6 +423,7 @@ impl Shard {
             defect = bad.filter(|_| message.is_request());
         }
         let (bytes, message) = (end.map_or(bytes, |end| &bytes[..end]), &*message);
+        net.record_in(&ingress, bytes);
         match (defect, message.top_via()) {
             (None, Some(via)) if message.is_request() => {
                 let mut request = Request {
@@ -460,6 +468,7 @@ impl Shard {
             }
             (defect, _) => {
                 let defect = defect.unwrap_or(Malformed::Missing);
+                net.decided(Decision::Malformed);
                 let role = role.with_proxy(proxy, net, now);
                 role.malformed(bytes, message, ingress.flow, ingress.source, defect);
             }

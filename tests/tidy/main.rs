@@ -5,7 +5,7 @@
 //! snippet, so that one that has gone blind fails too.
 //!
 //! - A room may name the ground floor and the rooms to its left. The order is
-//!   **bytes, frame, grammar, uri, scan, stick, txn, edit, trust, locate, send, proxy, edge | home | agent,
+//!   **bytes, frame, grammar, uri, scan, stick, txn, edit, trust, locate, send, recorder, proxy, edge | home | agent,
 //!   shard**: messages pass `edit` and `send` last, but those two know nothing
 //!   of who decides, so for dependencies they stand left of `proxy`.
 //! - The files of a room use one another in one direction.
@@ -47,7 +47,7 @@ const GROUND: [&str; 13] = [
     "histogram",
 ];
 /// The rooms in order; those of one entry do not know one another.
-const ROOMS: [&[&str]; 14] = [
+const ROOMS: [&[&str]; 15] = [
     &["bytes"],
     &["frame"],
     &["grammar"],
@@ -59,6 +59,7 @@ const ROOMS: [&[&str]; 14] = [
     &["trust"],
     &["locate"],
     &["send"],
+    &["recorder"],
     &["proxy"],
     &["edge", "home", "agent"],
     &["shard"],

@@ -8,6 +8,7 @@ use steadfast::home::BindingReport;
 use steadfast::id::{ShardSet, Transport};
 use steadfast::locate::{LookupId, Records};
 use steadfast::proxy::{Facts, Reject, Traffic};
+use steadfast::recorder::{Filter, What};
 use steadfast::send::{self, Handoff, Local};
 use steadfast::shard::{Input, Notice, Shard};
 use steadfast::time::{Duration, Instant};
@@ -336,6 +337,23 @@ impl World {
     pub(crate) fn rejected(&self, addr: &str) -> Vec<Reject> {
         let shards = self.shards[self.shards_of(addr)].iter();
         shards.flat_map(|shard| shard.rejected().1).collect()
+    }
+
+    /// What a node decided about messages with this text, each as its sentence.
+    pub(crate) fn decisions(&self, addr: &str, text: &str) -> Vec<String> {
+        let filter = Filter::Texts([text.as_bytes().into()].into());
+        let shards = self.shards[self.shards_of(addr)].iter();
+        let mut all = Vec::new();
+        for shard in shards {
+            let piece = shard.recorded(0, &filter);
+            assert!(piece.is_last, "one piece has all of it");
+            let records = piece.records.iter();
+            all.extend(records.filter_map(|record| match record.what {
+                What::Decided(decision) => Some(decision.sentence(record.link.as_ref())),
+                What::In | What::Handed | What::Out => None,
+            }));
+        }
+        all
     }
 
     /// Has a home take the bindings of an address of record away; what its keeper

@@ -10,6 +10,7 @@ use super::uris::UriAddress;
 use crate::grammar::params;
 use crate::limits;
 use crate::proxy::{Pass, Verdict, follows_loose_redirects};
+use crate::recorder::Decision;
 use crate::scan::Method;
 use crate::trust::Principal;
 
@@ -61,6 +62,7 @@ impl Edge {
             return None;
         }
         pass.net.counters.redirects += 1;
+        pass.net.decided(Decision::NotHere);
         Some(Verdict::refuse(302, "Another Edge Has The Flow"))
     }
 }

@@ -14,6 +14,7 @@ use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{Context, Net, Note, Response, Step};
+use crate::recorder::Decision;
 use crate::scan::{Name, scan};
 use crate::time::Duration;
 use crate::trust::Ingress;
@@ -170,6 +171,9 @@ impl Edge {
                 .end_all_of_subscriber(step.net, &self.marks, &subscriber);
         }
         step.net.counters.registrations += u64::from(bound.is_ok());
+        if bound.is_ok() {
+            step.net.decided_on(flow, Decision::Registered);
+        }
         self.stick_service_route(step, token, response, until);
         let answer = PhoneAnswer {
             token,

@@ -7,6 +7,7 @@ use super::state::Edge;
 use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{Pass, Target, Verdict};
+use crate::recorder::{Decision, FlowLack};
 
 impl Edge {
     /// H-12: sends the request to the other edges, those of the token first, since the phone may
@@ -17,8 +18,9 @@ impl Edge {
         pass.plan.restore_uri = false;
         self.push_other_edges(pass, token, &[false, true]);
         if pass.plan.targets.is_empty() {
-            return no_flow(pass);
+            return no_flow(pass, FlowLack::NotHere);
         }
+        pass.net.decided(Decision::Relayed);
         // P-34: an ACK has no answer, so no edge could say that it has not the flow.
         pass.plan.ack_all = true;
         pass.net.counters.relays += 1;
@@ -71,7 +73,8 @@ impl Edge {
 }
 
 /// Refuses a request whose flow is gone and that no other edge takes: 430 (O-5).
-pub(super) fn no_flow(pass: &mut Pass<'_, '_>) -> Verdict {
+pub(super) fn no_flow(pass: &mut Pass<'_, '_>, lack: FlowLack) -> Verdict {
     pass.net.counters.flows_failed += 1;
+    pass.net.decided(Decision::NoFlow(lack));
     Verdict::refuse(430, "Flow Failed")
 }

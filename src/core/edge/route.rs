@@ -22,6 +22,7 @@ use crate::guard::SourceLimit;
 use crate::id::Flow;
 use crate::omit::Omit;
 use crate::proxy::{Pass, Reply, Step, Target, Verdict};
+use crate::recorder::{Decision, FlowLack, PhoneFlow};
 use crate::scan::Method;
 use crate::send::Hop;
 use crate::span::Span;
@@ -49,8 +50,8 @@ impl Edge {
                     None
                 };
                 match refreshed {
-                    Some(flow) => self.incoming(pass, flow, token),
-                    None => no_flow(pass),
+                    Some(flow) => self.incoming(pass, flow, PhoneFlow::Refreshed, token),
+                    None => no_flow(pass, FlowLack::OlderRun),
                 }
             }
             RouteKind::Bad(bad) => {
@@ -111,7 +112,7 @@ impl Edge {
             }
         }
         if let Some(flow) = self.refreshed_flow(pass, token) {
-            return self.incoming(pass, flow, token);
+            return self.incoming(pass, flow, PhoneFlow::Refreshed, token);
         }
         if here.is_none()
             && let Some(shard) = self.holder(&pass.step(), &subscriber, handed)
@@ -134,13 +135,17 @@ impl Edge {
         let bare = bare.filter(|flow| pass.net.flows.lives(*flow));
         match here.or(bare) {
             Some(flow) => {
-                let verdict = self.incoming(pass, flow, token);
+                let why = match here {
+                    Some(_) => PhoneFlow::Registered,
+                    None => PhoneFlow::FlowToken,
+                };
+                let verdict = self.incoming(pass, flow, why, token);
                 self.add_silence_standbys(pass, flow, token);
                 verdict
             }
             // The edge that sent it tries the other edges itself: relayed on, it would go in circles.
             None if principal == Principal::Edge && !pass.net.omit.leaves_out(Omit::RelayMark) => {
-                no_flow(pass)
+                no_flow(pass, FlowLack::NotHere)
             }
             None => match self.redirect(pass, token) {
                 Some(verdict) => verdict,
@@ -162,7 +167,7 @@ impl Edge {
         if principal.is_cluster_node()
             && let Some(flow) = self.refreshed_flow(pass, token)
         {
-            return self.incoming(pass, flow, token);
+            return self.incoming(pass, flow, PhoneFlow::Refreshed, token);
         }
         // The token names the shard, so it is handed over once at most.
         if pass.net.shard_set.is_other(shard) && handed == 0 {
@@ -180,13 +185,13 @@ impl Edge {
                 return verdict;
             }
             if let Some(flow) = self.refreshed_flow(pass, token) {
-                return self.incoming(pass, flow, token);
+                return self.incoming(pass, flow, PhoneFlow::Refreshed, token);
             }
         }
         if pass.net.flows.lives(flow) {
-            self.incoming(pass, flow, token)
+            self.incoming(pass, flow, PhoneFlow::FlowToken, token)
         } else {
-            no_flow(pass)
+            no_flow(pass, FlowLack::Closed)
         }
     }
 
@@ -212,7 +217,7 @@ impl Edge {
         if self.homes.are_known() {
             pass.not_allowed("Token Of Another Flow")
         } else {
-            no_flow(pass)
+            no_flow(pass, FlowLack::HomesUnknown)
         }
     }
 
@@ -243,7 +248,14 @@ impl Edge {
     }
 
     /// Sends a request to the phone, over its flow and no other (RFC 5626 §5.3.1).
-    pub(super) fn incoming(&self, pass: &mut Pass<'_, '_>, flow: Flow, token: &Token) -> Verdict {
+    fn incoming(
+        &self,
+        pass: &mut Pass<'_, '_>,
+        flow: Flow,
+        why: PhoneFlow,
+        token: &Token,
+    ) -> Verdict {
+        pass.net.decided_on(flow, Decision::ToPhone(why));
         pass.plan.targets.push(Target::at(Hop::Flow(flow)));
         pass.plan.is_leaving = true;
         pass.plan.is_datagram = matches!(flow, Flow::Udp { .. });

@@ -18,6 +18,7 @@ use crate::grammar::params;
 use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::proxy::{Context, Net, Note, Plan, Response, Step, Target};
+use crate::recorder::Decision;
 use crate::scan::{Name, scan_again};
 use crate::send::Hop;
 use crate::span::Span;
@@ -151,7 +152,9 @@ impl Edge {
             return;
         }
         let lost = self.find_homes(step, uri);
-        if self.stuck.is_empty() && lost.is_none() {
+        let sticks = !self.stuck.is_empty() || lost.is_some();
+        step.net.decided(Decision::ToHome { sticks });
+        if !sticks {
             return;
         }
         let sticks = |net: &Net, hop: Hop| match hop {

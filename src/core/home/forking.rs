@@ -10,6 +10,7 @@ use crate::bytes::Buf;
 use crate::id::Flow;
 use crate::limits;
 use crate::proxy::{Net, Pass, Plan, Request, Step, Target, Verdict};
+use crate::recorder::Decision;
 use crate::scan::address::Address;
 use crate::scan::first_value;
 use crate::send::{End, Hop};
@@ -187,6 +188,7 @@ impl Home {
                 // Without a Path the phone itself is at the end of the flow, and no edge that
                 // belongs to the trust domain.
                 *is_leaving |= route.is_none();
+                net.decided_on(flow, Decision::Contact);
                 hops.push(Hop::Flow(flow));
             }
             // The connection that the REGISTER came on is gone, or was another process's.

@@ -8,6 +8,7 @@ use crate::id::{Flow, Transport};
 use crate::limits;
 use crate::omit::Omit;
 use crate::proxy::{Net, Request, Step};
+use crate::recorder::Decision;
 use crate::send::Hop;
 use crate::stick::{Level, Reopen};
 use crate::uri::{Uri, same_host};
@@ -58,7 +59,12 @@ impl Home {
                 .find_in_dialog(step.now, uri, dialog, &[], chance)?,
             None => self.stick.find(step.now, uri, &[], chance)?,
         };
-        step.net.flows.lives(found.flow).then_some(found.flow)
+        if !step.net.flows.lives(found.flow) {
+            return None;
+        }
+        let level = found.level;
+        step.net.decided_on(found.flow, Decision::Stuck { level });
+        Some(found.flow)
     }
 
     /// Fills `hops` for a URI of the cluster, best first: the flows it sticks to, then edges
@@ -119,6 +125,8 @@ impl Home {
                 Level::Exact => step.net.counters.stick_exact += 1,
                 Level::Equal | Level::Domain => step.net.counters.stick_equal += 1,
             }
+            let level = found.level;
+            step.net.decided_on(found.flow, Decision::Stuck { level });
             let hop = Hop::Flow(found.flow);
             // Two flows to one edge fail together: a second one is no alternative, and only
             // takes the place of the first where that is silent.
@@ -162,6 +170,7 @@ impl Home {
         let others = others.map(|edge| edge.hop(transport, name));
         if bound == 0 {
             step.net.counters.stick_domain += u64::from(hops.is_empty());
+            step.net.decided(Decision::NotStuck);
             hops.extend(others);
         } else {
             // Even where flows are bound: the rest of the phone's set may have been learned by

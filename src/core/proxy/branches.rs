@@ -17,6 +17,7 @@ use crate::bytes::Buf;
 use crate::id::{ClientId, Flow, Slot, Transport};
 use crate::limits;
 use crate::omit::Omit;
+use crate::recorder::{Decision, Silence};
 use crate::scan::Method;
 use crate::send::Hop;
 
@@ -140,6 +141,9 @@ impl Proxy {
         let branch = context.branches.get_mut(index)?;
         let Some((client, _)) = sent else {
             turn.net.counters.transport_failures += 1;
+            let (recorded, hop) = (context.recorded, branch.target.hop);
+            turn.net.decided_for(recorded, Some(hop), Decision::Silent(Silence::NoWay));
+            let branch = context.branches.get_mut(index)?;
             if branch.leave_stream() {
                 // no connection could be opened, and UDP needs none.
                 return Some(launch);

@@ -23,6 +23,8 @@ pub struct Context {
     pub(super) began: Instant,
     /// Where it came in, and what was found out there.
     pub ingress: Ingress,
+    /// Its number in the flight recorder.
+    pub(super) recorded: u64,
     /// What the role noted.
     pub note: Note,
     /// Of a target refresh (RFC 3261 §12.2): once it gets a 2xx, requests of its dialog go

@@ -6,6 +6,7 @@ use crate::bytes::Pool;
 use crate::carry::carried;
 use crate::id::{ClientId, Slab, Slot};
 use crate::limits;
+use crate::recorder::{Decision, Silence};
 
 /// The requests under way.
 #[derive(Debug)]
@@ -107,6 +108,15 @@ impl Contexts {
     fn shelf(&mut self, room: usize) -> &mut Vec<Vec<Branch>> {
         let [for_one, for_more] = &mut self.spare;
         if room > 1 { for_more } else { for_one }
+    }
+
+    /// Tells the recorder why a branch is given up, or not waited for alone.
+    pub(super) fn record_silence(&self, net: &mut Net, slot: Slot, index: usize, why: Silence) {
+        let Some(context) = self.get(slot) else {
+            return;
+        };
+        let hop = context.branches.get(index).map(|branch| branch.target.hop);
+        net.decided_for(context.recorded, hop, Decision::Silent(why));
     }
 
     /// Drops the transaction of a branch at once. The context still counts it until

@@ -11,6 +11,7 @@ use super::{Branch, BranchState, Context, Net, Proxy, Request, Turn};
 use crate::bytes::Buf;
 use crate::id::Slot;
 use crate::omit::Omit;
+use crate::recorder::Decision;
 use crate::scan::{Message, Name, scan, scan_again};
 use crate::trust::Ingress;
 
@@ -91,6 +92,18 @@ impl Proxy {
             }
             (_, _, mapped) => {
                 let (sent, reason) = mapped.unwrap_or_else(|| (status, local_reason(status)));
+                let decision = match context.branches.iter().any(|branch| branch.last.is_some()) {
+                    true => Decision::Final {
+                        status,
+                        sent,
+                        reason,
+                    },
+                    false => Decision::Unanswered {
+                        status: sent,
+                        reason,
+                    },
+                };
+                turn.net.decided_for(context.recorded, None, decision);
                 let from = context.ingress;
                 self.plan.lines.clear();
                 if status == 503 || sent == 503 {

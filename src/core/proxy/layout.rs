@@ -36,6 +36,7 @@ impl Proxy {
             method: request.message.method(),
             began: turn.now,
             ingress: request.ingress,
+            recorded: net.recorder.cause(),
             note: std::mem::replace(&mut self.plan.note, Note::Nothing),
             refresh: self.plan.refresh.take(),
             is_out_of_dialog: !request.in_dialog(),

@@ -8,6 +8,7 @@ use super::{Owner, Proxy, Turn};
 use crate::id::{ClientId, Flow, Slot};
 use crate::limits;
 use crate::omit::Omit;
+use crate::recorder::Silence;
 use crate::send::Hop;
 use crate::stick::Reopen;
 
@@ -27,7 +28,8 @@ impl Proxy {
         turn.net.txns.clients_on(flow, &mut waiting);
         for (client, owner) in waiting.drain(..) {
             if let Owner::Proxy { context, branch } = owner {
-                self.request_lost(turn, context, branch.into(), client, was_up, back);
+                let silence = Silence::FlowLost;
+                self.request_lost(turn, context, branch.into(), client, was_up, back, silence);
             }
         }
         // After their INVITEs: those look whether their CANCEL is still unanswered
@@ -45,7 +47,8 @@ impl Proxy {
     pub(crate) fn unreached(&mut self, turn: &mut Turn<'_>, client: ClientId) {
         match turn.net.txns.client_owner(client) {
             Some(Owner::Proxy { context, branch }) => {
-                self.request_lost(turn, context, branch.into(), client, false, None);
+                let silence = Silence::Unreachable;
+                self.request_lost(turn, context, branch.into(), client, false, None, silence);
             }
             Some(Owner::Cancel { context }) => {
                 turn.net.txns.abandon(client);
@@ -65,6 +68,7 @@ impl Proxy {
         client: ClientId,
         was_up: bool,
         back: Option<Reopen>,
+        silence: Silence,
     ) {
         let pending = self.contexts.branch(slot, index).filter(|b| b.is_pending());
         let Some(branch) = pending else {
@@ -73,6 +77,7 @@ impl Proxy {
         };
         let status = branch.loss_status(turn.net);
         turn.net.counters.transport_failures += 1;
+        self.contexts.record_silence(turn.net, slot, index, silence);
         if was_up && self.send_again(turn, slot, index, client, back) {
             return;
         }

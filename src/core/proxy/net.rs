@@ -13,6 +13,7 @@
 //! | `circuits`, `keepalives` | who has failed, and who was heard |
 //! | `handover` | what is given to the other shards |
 //! | `acks` | the ACK of a refusal, which is made hop by hop |
+//! | `recording` | what the flight recorder is told |
 
 use super::{Counters, HeldAnswers, Liveness, Owner, Secrets, Servers, Timer, Traffic};
 use crate::admission::Admission;
@@ -22,6 +23,7 @@ use crate::guard::Guard;
 use crate::id::ShardSet;
 use crate::locate::Locator;
 use crate::omit::Omit;
+use crate::recorder::Recorder;
 use crate::send::{Flows, Outbox};
 use crate::time::{Instant, Wall};
 use crate::trust::Destinations;
@@ -52,6 +54,8 @@ pub struct Net {
     pub(crate) held_answers: HeldAnswers,
     /// What the shell is to do.
     pub outbox: Outbox,
+    /// What passed of late.
+    pub(crate) recorder: Recorder,
     /// What happened.
     pub counters: Counters,
     /// What passed, and how long it took.
@@ -88,6 +92,7 @@ impl Net {
             admission: Admission::default(),
             held_answers: HeldAnswers::default(),
             outbox: Outbox::default(),
+            recorder: Recorder::default(),
             counters: Counters::default(),
             traffic: Box::default(),
             wall,

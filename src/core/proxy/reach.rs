@@ -48,6 +48,7 @@ impl Net {
     /// Puts a message on the wire, by way of the shard that holds the flow.
     pub fn transmit(&mut self, flow: Flow, bytes: Buf) {
         let Some(to) = self.flows.elsewhere(flow) else {
+            self.record_out(&flow, &bytes);
             return self.outbox.push(Output::Transmit { flow, bytes });
         };
         self.counters.handed_sends += 1;

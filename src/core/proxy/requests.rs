@@ -11,6 +11,7 @@ use crate::bytes::Buf;
 use crate::id::{ServerId, Slot};
 use crate::limits;
 use crate::omit::Omit;
+use crate::recorder::Decision;
 use crate::scan::Method;
 use crate::txn::{self, ServerKey};
 
@@ -130,10 +131,14 @@ impl Proxy {
                 return Err(self.hold_answer(turn, request, key, number));
             }
             Verdict::HandOver(shard) => {
+                turn.net.decided(Decision::HandedOver { shard });
                 hand_request(turn.net, shard, request);
                 return Err(Fate::Handed);
             }
-            Verdict::Drop => return Err(Fate::Dropped),
+            Verdict::Drop => {
+                turn.net.decided(Decision::Dropped);
+                return Err(Fate::Dropped);
+            }
         };
         Err(self.reply(turn, request, key, reply))
     }
@@ -160,6 +165,8 @@ impl Proxy {
             None => reply,
         };
         self.rejected.remember(turn, request, reply);
+        let Reply { status, reason, .. } = reply;
+        turn.net.decided(Decision::Answered { status, reason });
         let invite = request.message.method() == Method::Invite;
         let server = if reply.stateless && !invite {
             None

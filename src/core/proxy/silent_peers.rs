@@ -4,6 +4,7 @@
 use super::branch::AnswerWeight;
 use super::{Net, Owner, Proxy, Turn};
 use crate::id::{Flow, Slot};
+use crate::recorder::Silence;
 
 impl Proxy {
     /// A peer has been silent for too long (T1): every request that has heard
@@ -28,6 +29,7 @@ impl Proxy {
             // where another branch says so (482, `Context::is_waiting`).
             branch.answer_weight = AnswerWeight::FlowLost;
             turn.net.counters.transport_failures += 1;
+            self.contexts.record_silence(turn.net, slot, index, Silence::PeerLost);
             self.branch_ended(turn, slot, index, status, None);
             if let Some(branch) = self.contexts.branch(slot, index) {
                 branch.arm_final_deadline(turn, slot, index);

@@ -11,6 +11,7 @@
 use super::branch::{AnswerWeight, BranchState};
 use super::{Context, Net};
 use crate::omit::Omit;
+use crate::recorder::{Decision, Silence};
 
 /// How a branch came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,13 @@ impl BranchFailure {
         }
     }
 
+    /// What it comes to.
+    const fn status(self) -> u16 {
+        match self {
+            Self::Answer(status) | Self::ByTarget(status) | Self::Silent(status) => status,
+        }
+    }
+
     /// Whether another server of the same name may do better (RFC 3263 §4.3).
     const fn is_of_server(self) -> bool {
         matches!(self, Self::Silent(_) | Self::Answer(503))
@@ -52,7 +60,7 @@ impl Context {
     /// L-5); `None` where nobody stands by. Who may not try is passed over for good.
     pub(super) fn standby_after(
         &mut self,
-        net: &Net,
+        net: &mut Net,
         mut index: usize,
         failure: BranchFailure,
     ) -> Option<Launch> {
@@ -71,6 +79,8 @@ impl Context {
                 && !has_last_word
                 && !net.omit.leaves_out(Omit::StandBy);
             if may_try && (!branch.is_located || failure.is_of_server()) {
+                let (hop, status) = (branch.target.hop, failure.status());
+                net.decided_for(self.recorded, Some(hop), Decision::StandBy { status });
                 return Some(Launch {
                     index: next,
                     breadth,
@@ -109,6 +119,8 @@ impl Context {
             silent.answer_weight = AnswerWeight::StandbyStarted;
         }
         net.counters.overtaken += 1;
+        let silent = self.branches.get(index).map(|branch| branch.target.hop);
+        net.decided_for(self.recorded, silent, Decision::Silent(Silence::Overtaken));
         Some(Launch {
             index: next,
             breadth,

@@ -5,6 +5,7 @@ use super::final_answer::local_answer;
 use super::{BranchState, Net, Owner, Proxy, Turn};
 use crate::id::{ServerId, Slot};
 use crate::omit::Omit;
+use crate::recorder::Silence;
 use crate::send::Hop;
 
 impl Proxy {
@@ -46,6 +47,7 @@ impl Proxy {
                     // out long ago (`standby`).
                     context.closed = true;
                 }
+                self.contexts.record_silence(turn.net, context, index, Silence::TimedOut);
                 self.branch_ended(turn, context, index, 408, None);
                 self.contexts.transaction_ended(turn.net, context);
             }
@@ -136,6 +138,9 @@ impl Proxy {
             BranchState::Waiting | BranchState::Skipped => return,
         };
         turn.net.counters.timeouts += 1;
+        let has_rung = matches!(state, State::Proceeding { .. });
+        let silence = if has_rung { Silence::RangOut } else { Silence::TimedOut };
+        self.contexts.record_silence(turn.net, slot, index, silence);
         if goes_on {
             // The others have waited long enough; a 2xx may still be on its way.
             self.branch_ended(turn, slot, index, status, None);

@@ -93,6 +93,7 @@ impl Shard {
                     .peers
                     .note_request_sent(now, flow, bytes.starts_with(INVITE));
                 let bytes = net.pool.copy(bytes);
+                net.record_out(&flow, &bytes);
                 net.outbox.push(Output::Transmit { flow, bytes });
             }
         }

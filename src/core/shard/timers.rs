@@ -10,6 +10,7 @@ use crate::txn::Due;
 impl Shard {
     /// Everything that is due.
     pub(super) fn tick(&mut self, now: Instant) {
+        self.net.recorder.begin();
         while let Some(due) = self.net.txns.due(now) {
             match due {
                 Due::Repeat { owner, send } => {

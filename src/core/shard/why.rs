@@ -1,9 +1,12 @@
 //! What an operator asks of a running shard.
 
+use std::net::SocketAddr;
+
 use super::{RoleState, Shard};
 use crate::home::BindingReport;
 use crate::limits;
 use crate::proxy::{Facts, Reason, Reject, Step};
+use crate::recorder::{Filter, Link, Piece};
 use crate::time::{Instant, date};
 use crate::uri::Uri;
 
@@ -13,6 +16,8 @@ impl Shard {
     /// order in which old bindings give way.
     #[must_use]
     pub fn why(&mut self, now: Instant, uri: &[u8]) -> Facts {
+        // No message is the reason for what is decided here.
+        self.net.recorder.begin();
         let step = &mut Step::new(&mut self.net, now);
         let mut facts = match &mut self.role {
             RoleState::Edge(edge) => edge.why(step, uri),
@@ -46,6 +51,18 @@ impl Shard {
     #[must_use]
     pub fn reasons(&self) -> Vec<Reason> {
         self.proxy.rejected().reasons().to_vec()
+    }
+
+    /// What the flight recorder holds from the entry `from` on, as far as one piece goes.
+    #[must_use]
+    pub fn recorded(&self, from: u64, filter: &Filter) -> Piece {
+        self.net.recorder.read(from, filter)
+    }
+
+    /// Our end of what was recorded.
+    #[must_use]
+    pub fn local_end(&self, link: &Link) -> Option<SocketAddr> {
+        self.net.flows.local_end(link.transport, link.peer, link.socket)
     }
 
     /// The bindings of an address of record.

@@ -273,7 +273,9 @@ impl World {
             self.locals.push(locals.clone());
             self.kinds.push(kind.clone());
             self.runs.push(Run::new(1));
-            let shard = Shard::new(self.setup(first + own), self.now);
+            let mut shard = Shard::new(self.setup(first + own), self.now);
+            // As nodes have it: what it costs or breaks is seen by every test.
+            shard.set_recorder(limits::RECORDER_BYTES_MIN);
             self.shards.push(shard);
         }
     }

@@ -11,6 +11,7 @@ use crate::home::state::Home;
 use crate::home::{Binding, Change, Conflict, Register};
 use crate::limits;
 use crate::proxy::{Net, Pass, Plan, Reply, Request, Step};
+use crate::recorder::Decision;
 use crate::scan::Name;
 use crate::scan::address::Address;
 use crate::span::Span;
@@ -244,6 +245,7 @@ impl Home {
             && longest_s > 0
         {
             let until = step.now + Duration::from_secs(longest_s.into());
+            step.net.decided_on(request.ingress.flow, Decision::Registered);
             self.bind(
                 step,
                 request.ingress.flow,

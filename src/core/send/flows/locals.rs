@@ -256,6 +256,24 @@ impl Flows {
         }
     }
 
+    /// Our end of a flow that was, as it is bound: of a connection the listener of its kind.
+    #[must_use]
+    pub(crate) fn local_end(
+        &self,
+        transport: Transport,
+        peer: SocketAddr,
+        socket: Option<SocketId>,
+    ) -> Option<SocketAddr> {
+        match socket {
+            Some(socket) => self.locals.get(usize::from(socket.0)).map(|local| local.addr),
+            None => {
+                let core = self.core_towards(transport, peer);
+                let local = core.or_else(|| self.listening((transport, peer.is_ipv6()), false));
+                local.map(|local| local.addr)
+            }
+        }
+    }
+
     /// What to write as sent-by into the Via of a request over `flow`.
     #[must_use]
     pub fn sent_by(&self, flow: Flow) -> Option<SentBy<'_>> {
