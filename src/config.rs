@@ -16,6 +16,7 @@ mod keys;
 mod members;
 mod names;
 mod reader;
+mod recording;
 pub mod reference;
 mod role;
 mod rules;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 pub use keys::{keep, random, seed};
 pub use names::{address, domain};
+pub use recording::{Events, Hep, Recording};
 pub use source::{Change, Source, control_socket, open};
 
 use reader::{Reader, Section};
@@ -80,6 +82,8 @@ pub struct Config {
     pub drain_for: Duration,
     /// What the node as a whole may use.
     pub memory: memory::Bound,
+    /// What it keeps and tells of what passed.
+    pub recording: Recording,
     /// What it is.
     pub role: Role,
     /// Where an edge keeps the flows of its UDP phones, if it does.
@@ -312,6 +316,7 @@ pub(crate) fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mis
         source_memory: source_memory.unwrap_or(limits::SOURCE_MEMORY),
         memory: bound.unwrap_or(memory::Bound::OfGroup),
         drain_for,
+        recording: recording::read(&root, shards, folder)?,
         name,
         listen,
         covered,

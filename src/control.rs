@@ -22,6 +22,7 @@ mod dns;
 mod flow_table;
 mod name_server;
 pub(crate) mod private;
+mod recording;
 mod reload;
 pub mod service;
 mod stamp;
@@ -55,6 +56,7 @@ use crate::{limits, memory};
 use admin::{Listeners, Node};
 use cluster::Cluster;
 use name_server::Served;
+use recording::{TapCounts, Taps};
 use reload::{Shown, Told};
 use upgrading::Handing;
 
@@ -136,6 +138,12 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     let (to_name_server, served) = watch::channel(Served::of(&running.config));
     let (to_page, cluster) = watch::channel(Cluster::of(&running.config));
     let drains = Arc::new(AtomicBool::new(false));
+    let tap_counts = Arc::new(TapCounts::default());
+    let taps = Taps::start(
+        &running.config,
+        Arc::clone(&shards),
+        Arc::clone(&tap_counts),
+    )?;
     let node = Node {
         name: running.config.name.clone(),
         shards: Arc::clone(&shards),
@@ -148,6 +156,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
             .as_ref()
             .map(Certificates::shown)
             .unwrap_or_default(),
+        taps: tap_counts,
         drains: Arc::clone(&drains),
         cluster,
         listeners: Listeners::default(),
@@ -159,6 +168,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         servers: to_dns,
         zone: to_name_server,
         cluster: to_page,
+        taps: taps.settings(),
         status: node.status.clone(),
         certificates: Arc::clone(&node.certificates),
         drains: Arc::clone(&drains),
@@ -180,6 +190,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         () = service::watchdog(Arc::clone(&shards)) => {}
         _ = ended => {}
     }
+    taps.finish()?;
     if let Some(flows) = flows {
         flows.await?;
     }

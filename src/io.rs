@@ -49,7 +49,7 @@ pub use executor::{Begins, Handle, Inherited, Start, check_cores, start};
 #[cfg(test)]
 pub(crate) use inbox::inbox;
 pub use inbox::{
-    Answer, HOMES_IN_REACH, NewSettings, Number, Numbers, Order, Orders, Question, Turns,
+    Answer, HOMES_IN_REACH, NewSettings, Number, Numbers, Order, Orders, Question, Recorded, Turns,
 };
 pub use legacy::{Inheritance, Legacy};
 pub use machine::{take_small_pages, warn_about_machine};

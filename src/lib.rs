@@ -15,8 +15,8 @@ pub mod architecture {}
 pub use steadfast_core::omit;
 pub use steadfast_core::{
     admission, agent, bytes, carry, digest, edge, edit, error, frame, grammar, guard, histogram,
-    home, id, limits, locate, pacing, protocol, proxy, scan, secret, send, shard, span, stick,
-    time, trust, txn, uri,
+    home, id, limits, locate, pacing, protocol, proxy, recorder, scan, secret, send, shard, span,
+    stick, time, trust, txn, uri,
 };
 
 mod authority;
@@ -33,6 +33,7 @@ pub mod node;
 pub mod rejected;
 pub mod reload;
 pub mod top;
+pub mod trace;
 pub mod ua;
 pub mod upgrade;
 pub mod version;

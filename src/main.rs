@@ -13,7 +13,8 @@ use steadfast::memory::Counted;
 use steadfast::version::VERSION;
 use steadfast::zone::{self, Difference, Weight, Zone};
 use steadfast::{
-    bindings, config, control, init, lab, manual, node, rejected, reload, top, ua, upgrade, why,
+    bindings, config, control, init, lab, manual, node, rejected, reload, top, trace, ua, upgrade,
+    why,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -84,6 +85,8 @@ enum Command {
     Top(top::Options),
     /// Ask a running node what it refused of late, and why
     Rejected(rejected::Options),
+    /// Tell the story of a call or a registration, out of what one or several nodes have recorded
+    Trace(trace::Options),
     /// Ask a home for the bindings of an address of record, or take them away
     #[command(subcommand)]
     Bindings(bindings::Command),
@@ -136,6 +139,7 @@ fn main() -> ExitCode {
         Command::Status(options) => end(reload::status(&options).map(say), FAILED),
         Command::Top(options) => end(top::run(&options), FAILED),
         Command::Rejected(options) => end(rejected::ask(&options).map(say), FAILED),
+        Command::Trace(options) => end(trace::ask(&options).map(say), FAILED),
         Command::Bindings(command) => end(bindings::run(&command).map(say), FAILED),
         Command::Ua(command) => end(ua::run(&command), FAILED),
         Command::Load { arguments } => end(Err(load_is_apart(&arguments)), WRONG_CONFIGURATION),

@@ -288,6 +288,7 @@ impl Shards {
                 connections_per_source: config.connections_per_source,
                 source_memory: config.source_memory,
                 drain_for: config.drain_for,
+                recorder: config.recording.recorder / config.shards.max(1),
                 dns: to_dns.of(shard),
                 restored: Arc::clone(&self.restored),
             });

@@ -51,6 +51,24 @@ pub struct NodeFile {
     /// `["e2=http://192.0.2.12:9090/"]`. This node's page leads there.
     #[schemars(length(min = 1), inner(regex(pattern = "^ *[^= ]+ *= *https?://")))]
     pub pages: Option<Vec<String>>,
+    /// How much of what passes the node keeps in memory for `trace`, for all its shards together;
+    /// `"0"`: nothing.
+    #[schemars(regex(pattern = "^ *[0-9]+[KMG]? *$"), extend("default" = "64M"))]
+    pub recorder: Option<String>,
+    /// A collector that gets every message by HEPv3: `"udp:192.0.2.9:9060"`, or
+    /// `"tcp:homer.example.com:9060"`.
+    #[schemars(regex(pattern = "^ *(udp|tcp):.+:[0-9]+ *$"))]
+    pub hep: Option<String>,
+    /// The number that the collector knows this node by.
+    #[schemars(range(min = 1, max = u32::MAX), extend("default" = 2_001))]
+    pub hep_id: Option<u32>,
+    /// The password of the collector.
+    #[schemars(length(min = 1))]
+    pub hep_password: Option<String>,
+    /// Where a line of JSON goes for each call and registration that ended: `"file:PATH"`, or
+    /// `"unix:SOCKET"`.
+    #[schemars(regex(pattern = "^ *(file|unix):.+$"))]
+    pub events: Option<String>,
     /// What is logged: a level, or several with targets, such as `"warn,steadfast=debug"`.
     #[schemars(length(min = 1), extend("default" = "info"))]
     pub log: Option<String>,

@@ -30,6 +30,7 @@ const WAITING: [(&str, &[&str]); 4] = [
             "shards",
             "control",
             "metrics",
+            "recorder",
         ],
     ),
     (

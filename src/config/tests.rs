@@ -423,3 +423,4 @@ mod keeping;
 mod members;
 mod mistakes;
 mod peers;
+mod recording;

@@ -6,6 +6,9 @@
 //! - `/rejected`: what was refused, counted by reason, and the last of it; `?json`.
 //! - `/bindings?aor=URI`: the bindings of an address of record, at a home; with DELETE
 //!   they are taken away, there and at the edges. `&json` as above.
+//! - `/trace?texts=TEXTS`: what the recorders hold of messages with one of these texts, a line
+//!   each, as JSON (`trace::View`); with `&refusals` the refusals that were sent; `&from=N,N` goes on
+//!   where an earlier answer ended.
 //! - `/status`: which configuration the node goes by, and what waits for a restart; `?json`.
 //! - `/reload`: with POST, has the configuration taken over; 422 and a sentence if it cannot be.
 //! - `/`: a page for a browser, with `/events` as what it is told each second, and `/view`,
@@ -26,6 +29,7 @@ mod page;
 mod rejected;
 mod sockets;
 mod status;
+mod trace;
 mod view;
 
 use std::collections::HashMap;
@@ -51,6 +55,7 @@ use self::json::quoted;
 use self::metrics::{ProcessNumbers, Scrape};
 use super::ShownCertificates;
 use super::cluster::Cluster;
+use super::recording::TapCounts;
 use super::reload::{Request, Shown};
 use super::upgrading;
 use crate::io::{Answer, Order, Orders, Question, StoreState};
@@ -66,6 +71,8 @@ pub(super) struct Node {
     pub(super) upgrade: mpsc::Sender<upgrading::Request>,
     /// Of a home that keeps its registrations.
     pub(super) store: Option<Arc<StoreState>>,
+    /// What became of what passed.
+    pub(super) taps: Arc<TapCounts>,
     /// The certificates that it shows.
     pub(super) certificates: Arc<ShownCertificates>,
     /// It was told to end, and drains.
@@ -93,6 +100,7 @@ pub(super) async fn serve(admin_sockets: AdminSockets, node: Node) -> io::Result
         .route("/why", get(why))
         .route("/rejected", get(rejected))
         .route("/bindings", get(list_bindings).delete(remove_bindings))
+        .route("/trace", get(trace::trace))
         .route("/status", get(status))
         .route("/reload", post(reload))
         .route("/upgrade", post(upgrade))
@@ -178,6 +186,7 @@ async fn metrics(State(admin): State<Arc<Node>>, headers: HeaderMap) -> Response
         reasons: metrics::reasons(admin.ask_shards(&Question::Reasons).await),
         store: admin.store.clone(),
         certificates: admin.certificates.all(),
+        taps: admin.taps.rows(),
         process: ProcessNumbers::read(),
     };
     scrape.respond(&headers)
@@ -244,7 +253,11 @@ async fn why(
         .await;
     let all = answers.iter().filter_map(|(shard, answer)| match answer {
         Answer::Why(facts) => Some((*shard, facts)),
-        Answer::Bindings(_) | Answer::Numbers(_) | Answer::Peers(..) | Answer::Rejected(..) => None,
+        Answer::Bindings(_)
+        | Answer::Numbers(_)
+        | Answer::Peers(..)
+        | Answer::Recorded(_)
+        | Answer::Rejected(..) => None,
     });
     if query.contains_key("json") {
         let rows: Vec<_> = all.map(|(shard, facts)| why_json(shard, facts)).collect();

@@ -26,7 +26,7 @@ use super::stamp::{Stamp, stamp};
 use super::subscribers::ListFile;
 use super::upgrading::{Handing, Standing};
 use super::{give_all, service};
-use crate::config::{Change, Config, Role, Source};
+use crate::config::{Change, Config, Recording, Role, Source};
 use crate::home::{Revoked, Subscribers};
 use crate::io::tls::{Settings, Tls};
 use crate::io::{NewSettings, Order, Orders};
@@ -130,6 +130,8 @@ pub(super) struct Told {
     pub(super) zone: watch::Sender<Option<Served>>,
     /// What is shown of the cluster.
     pub(super) cluster: watch::Sender<Cluster>,
+    /// What is told of what passes.
+    pub(super) taps: watch::Sender<Recording>,
     pub(super) status: Shown,
     /// The certificates, for whoever asks.
     pub(super) certificates: Arc<ShownCertificates>,
@@ -143,6 +145,7 @@ impl Told {
         self.servers.send_replace(config.dns_servers.clone());
         self.zone.send_replace(Served::of(config));
         self.cluster.send_replace(Cluster::of(config));
+        self.taps.send_replace(config.recording.clone());
     }
 }
 
@@ -180,6 +183,8 @@ pub(super) async fn serve(
                 handing.hand_over(standing(&running, &told), request).await;
             }
             () = hangup.notified() => {
+                // Logs were rotated, whatever is wrong with the configuration.
+                told.taps.send_modify(|_| {});
                 if let Some(certificates) = &mut running.certificates {
                     certificates.read_again(&told.shards).await;
                 }

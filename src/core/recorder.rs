@@ -23,7 +23,7 @@ use crate::limits;
 use crate::time::Instant;
 
 pub use decision::{Decision, FlowLack, PhoneFlow, Silence};
-pub use reading::{Filter, Piece, Record};
+pub use reading::{Filter, Piece, RecordedEntry};
 
 /// What one entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum What {
 
 /// The far side of a message or of a decision, and our end of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
+pub struct PeerLink {
     /// What is spoken.
     pub transport: Transport,
     /// The far side.
@@ -61,14 +61,14 @@ struct Entry {
     /// Of a decision.
     cause: u64,
     len: usize,
-    kind: Kind,
+    kind: EntryKind,
     peer: SocketAddr,
     decision: Decision,
 }
 
 /// What an entry is, in one register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
+pub(crate) struct EntryKind {
     event: Event,
     transport: Transport,
     has_peer: bool,
@@ -83,7 +83,7 @@ enum Event {
     Decided,
 }
 
-impl Kind {
+impl EntryKind {
     /// A message that came, handed over by another shard or not.
     pub(crate) const fn came(
         is_handed: bool,
@@ -115,7 +115,7 @@ impl Entry {
         start: 0,
         cause: NOBODY,
         len: 0,
-        kind: Kind {
+        kind: EntryKind {
             event: Event::Decided,
             transport: Transport::Udp,
             has_peer: false,
@@ -144,8 +144,8 @@ impl Entry {
         }
     }
 
-    fn link(&self) -> Option<Link> {
-        self.kind.has_peer.then_some(Link {
+    fn link(&self) -> Option<PeerLink> {
+        self.kind.has_peer.then_some(PeerLink {
             transport: self.kind.transport,
             peer: self.peer,
             socket: self.kind.socket,
@@ -217,20 +217,26 @@ impl Recorder {
 
     /// A message came; what follows in this step is because of it.
     #[inline(always)]
-    pub(crate) fn came(&mut self, at: Instant, kind: Kind, peer: &SocketAddr, bytes: &[u8]) {
+    pub(crate) fn came(&mut self, at: Instant, kind: EntryKind, peer: &SocketAddr, bytes: &[u8]) {
         self.cause = self.next;
         self.put(at, kind, peer, bytes);
     }
 
     /// A message leaves.
     #[inline(always)]
-    pub(crate) fn left(&mut self, at: Instant, kind: Kind, peer: &SocketAddr, bytes: &[u8]) {
+    pub(crate) fn left(&mut self, at: Instant, kind: EntryKind, peer: &SocketAddr, bytes: &[u8]) {
         self.put(at, kind, peer, bytes);
     }
 
     /// Something was decided about the message `cause`, and about the way to `link`.
-    pub(crate) fn decided(&mut self, at: Instant, cause: u64, link: Option<Link>, what: Decision) {
-        let kind = Kind {
+    pub(crate) fn decided(
+        &mut self,
+        at: Instant,
+        cause: u64,
+        link: Option<PeerLink>,
+        what: Decision,
+    ) {
+        let kind = EntryKind {
             event: Event::Decided,
             transport: link.map_or(Transport::Udp, |link| link.transport),
             has_peer: link.is_some(),
@@ -247,7 +253,7 @@ impl Recorder {
     /// Writes an entry. Its bytes come last and whatever is rare is done elsewhere, so that nothing
     /// has to be saved meanwhile: most of the cost is the copy.
     #[inline(always)]
-    fn put(&mut self, at: Instant, kind: Kind, peer: &SocketAddr, bytes: &[u8]) {
+    fn put(&mut self, at: Instant, kind: EntryKind, peer: &SocketAddr, bytes: &[u8]) {
         let (place, index) = (self.place, self.index(self.next));
         let room = self.bytes.get_mut(place..);
         let room = room.and_then(|room| room.get_mut(..bytes.len()));
@@ -271,7 +277,7 @@ impl Recorder {
     fn put_after_making_room(
         &mut self,
         at: Instant,
-        kind: Kind,
+        kind: EntryKind,
         peer: &SocketAddr,
         bytes: &[u8],
     ) {

@@ -25,6 +25,7 @@ mod keepalives;
 mod liveness;
 mod peers;
 mod reconfigure;
+mod recording;
 mod streams;
 mod timers;
 mod why;
@@ -41,7 +42,7 @@ use crate::id::{Flow, SocketId, Transport};
 use crate::proxy::{
     Counters, Fate, Net, Policy, Proxy, Request, Response, Step, Timer, Traffic, Turn,
 };
-use crate::recorder::{Decision, Recorder};
+use crate::recorder::Decision;
 use crate::scan::{Message, scan};
 use crate::send::{Flows, LivenessEvent};
 use crate::time::{Duration, Instant};
@@ -183,11 +184,6 @@ impl Shard {
     /// `limits::SOURCE_MEMORY`.
     pub const fn set_source_memory(&mut self, bytes: usize) {
         self.net.guard.set_memory(bytes);
-    }
-
-    /// Keeps what passes in memory of about so many bytes, instead of nothing.
-    pub fn set_recorder(&mut self, bytes: usize) {
-        self.net.recorder = Recorder::new(bytes);
     }
 
     /// Buffers of so many bytes may be in use, instead of

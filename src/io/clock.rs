@@ -10,7 +10,7 @@ use crate::time::{Duration, Instant, Wall};
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     zero: std::time::Instant,
-    wall: Wall,
+    unix_micros_at_zero: u64,
 }
 
 impl Clock {
@@ -19,34 +19,36 @@ impl Clock {
     pub fn start() -> Self {
         let unix = std::time::UNIX_EPOCH
             .elapsed()
-            .map_or(0, |since| since.as_secs());
+            .map_or(0, |since| since.as_micros());
         Self {
             zero: std::time::Instant::now(),
-            wall: Wall { unix_at_zero: unix },
+            unix_micros_at_zero: u64::try_from(unix).unwrap_or(u64::MAX),
         }
     }
 
     /// What another process of this machine needs to go on with the same clock: the zero in
-    /// nanoseconds of CLOCK_MONOTONIC, and the calendar time of it in seconds.
+    /// nanoseconds of CLOCK_MONOTONIC, and the calendar time of it in microseconds.
     ///
     /// # Errors
     /// When the kernel does not know the time.
     pub fn written(&self) -> io::Result<(u64, u64)> {
         let zero = monotonic()?.saturating_sub(self.zero.elapsed());
         let nanos = u64::try_from(zero.as_nanos()).unwrap_or(u64::MAX);
-        Ok((nanos, self.wall.unix_at_zero))
+        Ok((nanos, self.unix_micros_at_zero))
     }
 
     /// The clock that another process has written.
     ///
     /// # Errors
     /// When the kernel does not know the time, or that one would begin after it.
-    pub fn read((zero, unix_at_zero): (u64, u64)) -> io::Result<Self> {
+    pub fn read((zero, unix_micros_at_zero): (u64, u64)) -> io::Result<Self> {
         let since = monotonic()?.checked_sub(Duration::from_nanos(zero));
         let zero = since.and_then(|since| std::time::Instant::now().checked_sub(since));
         let zero = zero.ok_or_else(|| io::Error::other("the clock begins in the future"))?;
-        let wall = Wall { unix_at_zero };
-        Ok(Self { zero, wall })
+        Ok(Self {
+            zero,
+            unix_micros_at_zero,
+        })
     }
 
     /// The time now. Asked once per batch, not once per message.
@@ -59,7 +61,15 @@ impl Clock {
     /// The calendar time of the zero.
     #[must_use]
     pub const fn wall(&self) -> Wall {
-        self.wall
+        Wall {
+            unix_at_zero: self.unix_micros_at_zero / 1_000_000,
+        }
+    }
+
+    /// Microseconds since 1970 at an instant of this clock.
+    #[must_use]
+    pub(crate) const fn unix_micros(&self, at: Instant) -> u64 {
+        self.unix_micros_at_zero + at.as_micros()
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Start {
     pub source_memory: usize,
     /// How long it goes on at most once it is told to drain.
     pub drain_for: Duration,
+    /// Bytes of its flight recorder.
+    pub recorder: usize,
     /// Where its questions go.
     pub dns: DnsSender,
     /// The registrations there are.
@@ -170,6 +172,7 @@ fn live(start: Start, inbox: Inbox) -> io::Result<()> {
     }
     shard.set_connections_per_source(start.connections_per_source);
     shard.set_source_memory(start.source_memory);
+    shard.set_recorder(start.recorder);
     let ends = Ends {
         ring,
         sockets,

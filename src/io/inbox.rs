@@ -1,6 +1,7 @@
 //! What the control thread says to a shard.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -15,6 +16,7 @@ use crate::histogram::Histogram;
 use crate::id::Transport;
 use crate::locate::{LookupId, Records};
 use crate::proxy::{Facts, Reason, Reject, Traffic};
+use crate::recorder::{Filter, Piece};
 use crate::shard::{Configuration, PeerReport};
 use crate::time::Duration;
 use crate::{home, limits};
@@ -113,6 +115,8 @@ pub enum Question {
     Bindings(Arc<[u8]>),
     /// The same, and it is to take them away.
     Remove(Arc<[u8]>),
+    /// What the flight recorder holds from this entry on, as far as one piece goes.
+    Recorded(u64, Filter),
 }
 
 /// What a shard answers.
@@ -128,6 +132,17 @@ pub enum Answer {
     Rejected(Vec<Reason>, Vec<Reject>),
     /// To `Question::Bindings` and `Question::Remove`; or why there are none.
     Bindings(Result<home::BindingReport, String>),
+    /// To `Question::Recorded`.
+    Recorded(Box<Recorded>),
+}
+
+/// A piece of what a flight recorder holds.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The piece.
+    pub piece: Piece,
+    /// Of each of its records microseconds since 1970, and our end.
+    pub stamps: Vec<(u64, Option<SocketAddr>)>,
 }
 
 /// The number of the addresses of homes that an edge can reach; homes have none.

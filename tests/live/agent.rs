@@ -88,6 +88,11 @@ impl Agent {
         self.process.signal("-TERM");
     }
 
+    /// Has it vanish without a word.
+    pub(crate) fn vanish(self) {
+        self.process.signal("-KILL");
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn end(mut self) -> End {

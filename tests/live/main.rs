@@ -54,6 +54,7 @@ mod tls;
 #[path = "../records/tool.rs"]
 mod tool;
 mod top;
+mod trace;
 mod ua;
 mod upgrade;
 mod why;

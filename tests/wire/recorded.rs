@@ -30,7 +30,10 @@ fn a_registration_says_which_flow_it_made() {
     let mut joe = Phone::new("joe", JOE, true);
     joe.register(&mut world, EDGES[0]);
     let said = world.decisions(EDGES[0], "reg-joe-1");
-    assert_eq!(said, ["registered: requests for this phone take udp:127.0.0.1:5070"]);
+    assert_eq!(
+        said,
+        ["registered: requests for this phone take udp:127.0.0.1:5070"]
+    );
 }
 
 #[test]

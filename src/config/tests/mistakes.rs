@@ -77,8 +77,8 @@ fn a_missing_key_is_named_with_what_it_must_be() {
         "[home]",
         "[other]",
         "e1.toml, line 3: `other` is unknown; the keys here are connections_per_source, control, \
-         core_listen, core_port, dns, drain_for, edge, home, listen, log, memory, metrics, name, pages, shards, source_memory, \
-         tls, unlimited, watch",
+         core_listen, core_port, dns, drain_for, edge, events, hep, hep_id, hep_password, home, listen, log, memory, \
+         metrics, name, pages, recorder, shards, source_memory, tls, unlimited, watch",
     );
     assert_eq!(
         read(HEAD).err().unwrap().to_string(),

@@ -24,6 +24,7 @@ pub(super) fn of(answers: Vec<(usize, Answer)>) -> Result<BindingReport, String>
             Answer::Bindings(Ok(_))
             | Answer::Numbers(_)
             | Answer::Peers(..)
+            | Answer::Recorded(_)
             | Answer::Rejected(..)
             | Answer::Why(_) => {}
         }

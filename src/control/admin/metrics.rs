@@ -43,6 +43,8 @@ pub(super) struct Scrape {
     /// Of a home that keeps its registrations.
     pub(super) store: Option<Arc<StoreState>>,
     pub(super) certificates: Vec<(PathBuf, Validity)>,
+    /// What became of what passed, by name and meaning.
+    pub(super) taps: [(&'static str, &'static str, u64); 5],
     pub(super) process: Option<ProcessNumbers>,
 }
 
@@ -51,7 +53,11 @@ pub(super) fn numbers(answers: Vec<(usize, Answer)>) -> Vec<(usize, Box<Numbers>
     let all = answers.into_iter();
     all.filter_map(|(shard, answer)| match answer {
         Answer::Numbers(numbers) => Some((shard, numbers)),
-        Answer::Bindings(_) | Answer::Peers(..) | Answer::Rejected(..) | Answer::Why(_) => None,
+        Answer::Bindings(_)
+        | Answer::Peers(..)
+        | Answer::Recorded(_)
+        | Answer::Rejected(..)
+        | Answer::Why(_) => None,
     })
     .collect()
 }
@@ -61,7 +67,11 @@ pub(super) fn reasons(answers: Vec<(usize, Answer)>) -> Vec<(usize, Vec<Reason>)
     let all = answers.into_iter();
     all.filter_map(|(shard, answer)| match answer {
         Answer::Rejected(reasons, _) => Some((shard, reasons)),
-        Answer::Bindings(_) | Answer::Numbers(_) | Answer::Peers(..) | Answer::Why(_) => None,
+        Answer::Bindings(_)
+        | Answer::Numbers(_)
+        | Answer::Peers(..)
+        | Answer::Recorded(_)
+        | Answer::Why(_) => None,
     })
     .collect()
 }
@@ -320,6 +330,11 @@ impl Collector for Scrape {
         self.write_phones(out)?;
         if let Some(store) = &self.store {
             self.write_store(out, store)?;
+        }
+        for (name, help, value) in self.taps {
+            let name = format!("steadfast_{name}");
+            out.counter(&name, help, None)?
+                .add(&self.labels([]), value)?;
         }
         self.write_certificates(out)?;
         self.process.map_or(Ok(()), |process| process.write(out))

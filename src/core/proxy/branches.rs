@@ -142,7 +142,8 @@ impl Proxy {
         let Some((client, _)) = sent else {
             turn.net.counters.transport_failures += 1;
             let (recorded, hop) = (context.recorded, branch.target.hop);
-            turn.net.decided_for(recorded, Some(hop), Decision::Silent(Silence::NoWay));
+            turn.net
+                .decided_for(recorded, Some(hop), Decision::Silent(Silence::NoWay));
             let branch = context.branches.get_mut(index)?;
             if branch.leave_stream() {
                 // no connection could be opened, and UDP needs none.

@@ -23,7 +23,8 @@ pub struct Context {
     pub(super) began: Instant,
     /// Where it came in, and what was found out there.
     pub ingress: Ingress,
-    /// Its number in the flight recorder.
+    /// Its number in the flight recorder, which a new process does not have.
+    #[serde(skip, default = "unrecorded")]
     pub(super) recorded: u64,
     /// What the role noted.
     pub note: Note,
@@ -65,6 +66,11 @@ pub struct Context {
     /// Nothing new is started: after a CANCEL, a 2xx or 6xx, an eviction, or once the sender
     /// has given up.
     pub(super) closed: bool,
+}
+
+/// What stands for the number of a request that this process has not recorded.
+const fn unrecorded() -> u64 {
+    crate::recorder::NOBODY
 }
 
 impl Context {

@@ -115,8 +115,11 @@ impl Contexts {
         let Some(context) = self.get(slot) else {
             return;
         };
-        let hop = context.branches.get(index).map(|branch| branch.target.hop);
-        net.decided_for(context.recorded, hop, Decision::Silent(why));
+        let branch = context.branches.get(index).filter(|it| it.is_pending());
+        if let Some(branch) = branch {
+            let hop = Some(branch.target.hop);
+            net.decided_for(context.recorded, hop, Decision::Silent(why));
+        }
     }
 
     /// Drops the transaction of a branch at once. The context still counts it until

@@ -28,8 +28,9 @@ impl Proxy {
         turn.net.txns.clients_on(flow, &mut waiting);
         for (client, owner) in waiting.drain(..) {
             if let Owner::Proxy { context, branch } = owner {
-                let silence = Silence::FlowLost;
-                self.request_lost(turn, context, branch.into(), client, was_up, back, silence);
+                self.contexts
+                    .record_silence(turn.net, context, branch.into(), Silence::FlowLost);
+                self.request_lost(turn, context, branch.into(), client, was_up, back);
             }
         }
         // After their INVITEs: those look whether their CANCEL is still unanswered
@@ -47,8 +48,13 @@ impl Proxy {
     pub(crate) fn unreached(&mut self, turn: &mut Turn<'_>, client: ClientId) {
         match turn.net.txns.client_owner(client) {
             Some(Owner::Proxy { context, branch }) => {
-                let silence = Silence::Unreachable;
-                self.request_lost(turn, context, branch.into(), client, false, None, silence);
+                self.contexts.record_silence(
+                    turn.net,
+                    context,
+                    branch.into(),
+                    Silence::Unreachable,
+                );
+                self.request_lost(turn, context, branch.into(), client, false, None);
             }
             Some(Owner::Cancel { context }) => {
                 turn.net.txns.abandon(client);
@@ -68,7 +74,6 @@ impl Proxy {
         client: ClientId,
         was_up: bool,
         back: Option<Reopen>,
-        silence: Silence,
     ) {
         let pending = self.contexts.branch(slot, index).filter(|b| b.is_pending());
         let Some(branch) = pending else {
@@ -77,7 +82,6 @@ impl Proxy {
         };
         let status = branch.loss_status(turn.net);
         turn.net.counters.transport_failures += 1;
-        self.contexts.record_silence(turn.net, slot, index, silence);
         if was_up && self.send_again(turn, slot, index, client, back) {
             return;
         }

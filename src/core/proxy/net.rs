@@ -106,5 +106,5 @@ impl Net {
 carried!(Net {
     parts: flows, txns, liveness, guard, servers, held_answers, counters, secrets;
     values: admission, traffic;
-    made: omit, pool, destinations, outbox, wall, shard_set, clock;
+    made: omit, pool, destinations, outbox, recorder, wall, shard_set, clock;
 });

@@ -3,7 +3,7 @@
 
 use super::Net;
 use crate::id::{Flow, Transport};
-use crate::recorder::{Decision, Kind, Link};
+use crate::recorder::{Decision, EntryKind, PeerLink};
 use crate::send::Hop;
 use crate::trust::Ingress;
 
@@ -17,7 +17,7 @@ impl Net {
         let Flow::Udp { socket, .. } = ingress.flow else {
             return self.record_in_by_stream(ingress, bytes);
         };
-        let kind = Kind::came(ingress.handed > 0, Transport::Udp, Some(socket));
+        let kind = EntryKind::came(ingress.handed > 0, Transport::Udp, Some(socket));
         let now = self.clock;
         self.recorder.came(now, kind, &ingress.source, bytes);
     }
@@ -25,7 +25,7 @@ impl Net {
     #[inline(never)]
     fn record_in_by_stream(&mut self, ingress: &Ingress, bytes: &[u8]) {
         let transport = self.flows.transport(ingress.flow);
-        let kind = Kind::came(ingress.handed > 0, transport, None);
+        let kind = EntryKind::came(ingress.handed > 0, transport, None);
         self.recorder.came(self.clock, kind, &ingress.source, bytes);
     }
 
@@ -39,7 +39,7 @@ impl Net {
         let Flow::Udp { socket, peer } = flow else {
             return self.record_out_by_stream(*flow, bytes);
         };
-        let kind = Kind::left(Transport::Udp, Some(*socket));
+        let kind = EntryKind::left(Transport::Udp, Some(*socket));
         let now = self.clock;
         self.recorder.left(now, kind, peer, bytes);
     }
@@ -47,7 +47,7 @@ impl Net {
     #[inline(never)]
     fn record_out_by_stream(&mut self, flow: Flow, bytes: &[u8]) {
         if let Some(end) = self.flows.end(flow) {
-            let kind = Kind::left(end.transport, None);
+            let kind = EntryKind::left(end.transport, None);
             self.recorder.left(self.clock, kind, &end.addr, bytes);
         }
     }
@@ -74,21 +74,21 @@ impl Net {
         }
     }
 
-    fn link_to(&self, hop: Hop) -> Option<Link> {
+    fn link_to(&self, hop: Hop) -> Option<PeerLink> {
         match hop {
-            Hop::Flow(Flow::Udp { socket, peer }) => Some(Link {
+            Hop::Flow(Flow::Udp { socket, peer }) => Some(PeerLink {
                 transport: Transport::Udp,
                 peer,
                 socket: Some(socket),
             }),
-            Hop::Flow(flow @ Flow::Stream(_)) => self.flows.end(flow).map(|end| Link {
+            Hop::Flow(flow @ Flow::Stream(_)) => self.flows.end(flow).map(|end| PeerLink {
                 transport: end.transport,
                 peer: end.addr,
                 socket: None,
             }),
             Hop::To {
                 transport, addr, ..
-            } => Some(Link {
+            } => Some(PeerLink {
                 transport,
                 peer: addr,
                 socket: None,

@@ -29,7 +29,8 @@ impl Proxy {
             // where another branch says so (482, `Context::is_waiting`).
             branch.answer_weight = AnswerWeight::FlowLost;
             turn.net.counters.transport_failures += 1;
-            self.contexts.record_silence(turn.net, slot, index, Silence::PeerLost);
+            self.contexts
+                .record_silence(turn.net, slot, index, Silence::PeerLost);
             self.branch_ended(turn, slot, index, status, None);
             if let Some(branch) = self.contexts.branch(slot, index) {
                 branch.arm_final_deadline(turn, slot, index);

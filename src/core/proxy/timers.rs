@@ -47,7 +47,8 @@ impl Proxy {
                     // out long ago (`standby`).
                     context.closed = true;
                 }
-                self.contexts.record_silence(turn.net, context, index, Silence::TimedOut);
+                self.contexts
+                    .record_silence(turn.net, context, index, Silence::TimedOut);
                 self.branch_ended(turn, context, index, 408, None);
                 self.contexts.transaction_ended(turn.net, context);
             }
@@ -138,8 +139,12 @@ impl Proxy {
             BranchState::Waiting | BranchState::Skipped => return,
         };
         turn.net.counters.timeouts += 1;
-        let has_rung = matches!(state, State::Proceeding { .. });
-        let silence = if has_rung { Silence::RangOut } else { Silence::TimedOut };
+        let has_rung = matches!(state, BranchState::Proceeding { .. });
+        let silence = if has_rung {
+            Silence::RangOut
+        } else {
+            Silence::TimedOut
+        };
         self.contexts.record_silence(turn.net, slot, index, silence);
         if goes_on {
             // The others have waited long enough; a 2xx may still be on its way.

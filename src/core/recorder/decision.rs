@@ -1,6 +1,6 @@
 //! What is decided about a message, and the sentence for it.
 
-use super::Link;
+use super::PeerLink;
 use crate::stick::Level;
 
 /// One decision.
@@ -129,7 +129,9 @@ impl Decision {
             Self::Relayed => "relayed",
             Self::ToHome { .. } => "to-home",
             Self::Contact => "contact",
-            Self::Stuck { level: Level::Exact } => "stuck-exact",
+            Self::Stuck {
+                level: Level::Exact,
+            } => "stuck-exact",
             Self::Stuck { .. } => "stuck-equal",
             Self::NotStuck => "not-stuck",
             Self::Registered => "registered",
@@ -142,7 +144,7 @@ impl Decision {
 
     /// It with the far side that it is about, as a sentence.
     #[must_use]
-    pub fn sentence(&self, link: Option<&Link>) -> String {
+    pub fn sentence(&self, link: Option<&PeerLink>) -> String {
         let at = match link {
             Some(link) => format!("{}:{}", link.transport.uri_token(), link.peer),
             None => "another way".to_owned(),
@@ -157,9 +159,7 @@ impl Decision {
             Self::NotHere => {
                 "no flow to this phone here: names the other edges of its token".to_owned()
             }
-            Self::Relayed => {
-                "no flow to this phone here: asks the other edges for it".to_owned()
-            }
+            Self::Relayed => "no flow to this phone here: asks the other edges for it".to_owned(),
             Self::ToHome { sticks: false } => "to the homes, in the configured order".to_owned(),
             Self::ToHome { sticks: true } => {
                 "to the homes, first the one that the URI is bound to".to_owned()
@@ -199,7 +199,9 @@ impl PhoneFlow {
 impl FlowLack {
     const fn words(self) -> &'static str {
         match self {
-            Self::NotHere => "this edge has no flow to the phone: it never registered here, or its flow is gone",
+            Self::NotHere => {
+                "this edge has no flow to the phone: it never registered here, or its flow is gone"
+            }
             Self::OlderRun => "the flow token was made by an earlier run of this edge",
             Self::Closed => "the connection that the flow token names is closed",
             Self::HomesUnknown => "this edge does not know its homes yet, so the sender may be one",

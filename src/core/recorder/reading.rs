@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
-use super::{Entry, Link, Recorder, What};
+use super::{Entry, PeerLink, Recorder, What};
 use crate::limits;
 use crate::time::Instant;
 
@@ -23,7 +23,7 @@ pub enum Filter {
 
 /// One entry, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct RecordedEntry {
     /// Its number, counted from the start of the shard.
     pub number: u64,
     /// When.
@@ -31,7 +31,7 @@ pub struct Record {
     /// What.
     pub what: What,
     /// The far side, where there is one.
-    pub link: Option<Link>,
+    pub link: Option<PeerLink>,
     /// Of a decision the number of the message that it is about, of a message that came its own;
     /// `None`: a timer or a lost connection brought it about, or it leaves.
     pub cause: Option<u64>,
@@ -43,7 +43,7 @@ pub struct Record {
 #[derive(Clone, Debug, Default)]
 pub struct Piece {
     /// In order.
-    pub records: Vec<Record>,
+    pub records: Vec<RecordedEntry>,
     /// Their bytes.
     pub bytes: Vec<u8>,
     /// Where the next piece begins.
@@ -86,7 +86,11 @@ impl Recorder {
         let first = from.clamp(oldest, self.next);
         let mut piece = Piece {
             next: first,
-            missed: if from == 0 { 0 } else { first.saturating_sub(from) },
+            missed: if from == 0 {
+                0
+            } else {
+                first.saturating_sub(from)
+            },
             ..Piece::default()
         };
         let (mut entries, mut looked_at) = (0, 0);
@@ -104,7 +108,7 @@ impl Recorder {
             if filter.lets_through(self, entry, bytes) {
                 let start = piece.bytes.len();
                 piece.bytes.extend_from_slice(bytes);
-                piece.records.push(Record {
+                piece.records.push(RecordedEntry {
                     number,
                     at: entry.at,
                     what: entry.what(),

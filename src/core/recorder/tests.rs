@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 
-const LINK: Link = Link {
+const LINK: PeerLink = PeerLink {
     transport: Transport::Udp,
     peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5070),
     socket: Some(SocketId(0)),
@@ -16,11 +16,15 @@ fn message(n: u64) -> Vec<u8> {
 }
 
 fn came(recorder: &mut Recorder, n: u64) {
-    let kind = Kind::came(false, LINK.transport, LINK.socket);
+    let kind = EntryKind::came(false, LINK.transport, LINK.socket);
     recorder.came(Instant::from_micros(n), kind, &LINK.peer, &message(n));
 }
 
-fn read_all(recorder: &Recorder, mut from: u64, filter: &Filter) -> (Vec<(Record, Vec<u8>)>, u64) {
+fn read_all(
+    recorder: &Recorder,
+    mut from: u64,
+    filter: &Filter,
+) -> (Vec<(RecordedEntry, Vec<u8>)>, u64) {
     let (mut all, mut missed) = (Vec::new(), 0);
     loop {
         let piece = recorder.read(from, filter);
@@ -82,7 +86,10 @@ fn short_entries_are_bounded_by_their_number() {
     let (all, _) = read_all(&recorder, 0, &Filter::All);
     assert_eq!(all.len(), recorder.most);
     assert_eq!(all[0].0.number, 100_000 - recorder.most as u64);
-    assert_eq!((all[0].0.what, all[0].0.cause), (What::Decided(dropped), None));
+    assert_eq!(
+        (all[0].0.what, all[0].0.cause),
+        (What::Decided(dropped), None)
+    );
 }
 
 #[test]
@@ -90,21 +97,30 @@ fn a_question_gets_what_it_asks_for_in_pieces() {
     let mut recorder = Recorder::new(4 * limits::RECORDER_BYTES_MIN);
     for n in 0..2_000 {
         came(&mut recorder, n);
-        recorder.decided(Instant::from_micros(n), recorder.cause(), Some(LINK), Decision::Dropped);
+        recorder.decided(
+            Instant::from_micros(n),
+            recorder.cause(),
+            Some(LINK),
+            Decision::Dropped,
+        );
         let answer = match n % 4 {
             0 => "SIP/2.0 401 Unauthorized\r\n\r\n",
             1 => "SIP/2.0 404 Not Found\r\n\r\n",
             2 => "SIP/2.0 200 OK\r\n\r\n",
             _ => "SIP/2.0 407 Who\r\n\r\n",
         };
-        let kind = Kind::left(LINK.transport, LINK.socket);
+        let kind = EntryKind::left(LINK.transport, LINK.socket);
         recorder.left(Instant::from_micros(n), kind, &LINK.peer, answer.as_bytes());
     }
     let piece = recorder.read(0, &Filter::All);
     assert!(!piece.is_last && piece.records.len() as u64 <= limits::RECORDER_PIECE);
     let (refused, _) = read_all(&recorder, 0, &Filter::Refusals);
     assert_eq!(refused.len(), 500);
-    assert!(refused.iter().all(|(_, bytes)| bytes.starts_with(b"SIP/2.0 404")));
+    assert!(
+        refused
+            .iter()
+            .all(|(_, bytes)| bytes.starts_with(b"SIP/2.0 404"))
+    );
     let texts: Arc<[Box<[u8]>]> = [b"c1999@example.com"[..].into()].into();
     let (found, _) = read_all(&recorder, 0, &Filter::Texts(texts));
     assert_eq!(found.len(), 2);

@@ -1,12 +1,9 @@
 //! What an operator asks of a running shard.
 
-use std::net::SocketAddr;
-
 use super::{RoleState, Shard};
 use crate::home::BindingReport;
 use crate::limits;
 use crate::proxy::{Facts, Reason, Reject, Step};
-use crate::recorder::{Filter, Link, Piece};
 use crate::time::{Instant, date};
 use crate::uri::Uri;
 
@@ -51,18 +48,6 @@ impl Shard {
     #[must_use]
     pub fn reasons(&self) -> Vec<Reason> {
         self.proxy.rejected().reasons().to_vec()
-    }
-
-    /// What the flight recorder holds from the entry `from` on, as far as one piece goes.
-    #[must_use]
-    pub fn recorded(&self, from: u64, filter: &Filter) -> Piece {
-        self.net.recorder.read(from, filter)
-    }
-
-    /// Our end of what was recorded.
-    #[must_use]
-    pub fn local_end(&self, link: &Link) -> Option<SocketAddr> {
-        self.net.flows.local_end(link.transport, link.peer, link.socket)
     }
 
     /// The bindings of an address of record.

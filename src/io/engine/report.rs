@@ -2,7 +2,8 @@
 
 use super::Engine;
 use crate::io::counters::Counters;
-use crate::io::{Answer, HOMES_IN_REACH, Number, Numbers, Question};
+use crate::io::{Answer, HOMES_IN_REACH, Number, Numbers, Question, Recorded};
+use crate::recorder::Filter;
 
 impl Engine {
     /// Logs every counter in one line.
@@ -55,7 +56,22 @@ impl Engine {
                 Answer::Rejected(reasons, last)
             }
             Question::Bindings(uri) => Answer::Bindings(self.shard.bindings(self.now, uri)),
+            Question::Recorded(from, filter) => {
+                Answer::Recorded(Box::new(self.recorded(*from, filter)))
+            }
             Question::Remove(uri) => Answer::Bindings(self.shard.remove_bindings(self.now, uri)),
+        }
+    }
+
+    fn recorded(&self, from: u64, filter: &Filter) -> Recorded {
+        let piece = self.shard.recorded(from, filter);
+        let stamps = piece.records.iter().map(|record| {
+            let local = record.link.and_then(|link| self.shard.local_end(&link));
+            (self.clock.unix_micros(record.at), local)
+        });
+        Recorded {
+            stamps: stamps.collect(),
+            piece,
         }
     }
 

@@ -45,6 +45,13 @@ fn scrape() -> Scrape {
                 until: 1_800_000_000,
             },
         )],
+        taps: [
+            ("hep_sent", "Sent.", 1),
+            ("hep_lost", "Lost.", 2),
+            ("events_written", "Written.", 3),
+            ("events_lost", "Lost lines.", 4),
+            ("recorder_missed", "Missed.", 5),
+        ],
         process: ProcessNumbers::read(),
     }
 }

@@ -245,7 +245,8 @@ impl Home {
             && longest_s > 0
         {
             let until = step.now + Duration::from_secs(longest_s.into());
-            step.net.decided_on(request.ingress.flow, Decision::Registered);
+            step.net
+                .decided_on(request.ingress.flow, Decision::Registered);
             self.bind(
                 step,
                 request.ingress.flow,

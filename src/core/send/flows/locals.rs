@@ -265,7 +265,10 @@ impl Flows {
         socket: Option<SocketId>,
     ) -> Option<SocketAddr> {
         match socket {
-            Some(socket) => self.locals.get(usize::from(socket.0)).map(|local| local.addr),
+            Some(socket) => self
+                .locals
+                .get(usize::from(socket.0))
+                .map(|local| local.addr),
             None => {
                 let core = self.core_towards(transport, peer);
                 let local = core.or_else(|| self.listening((transport, peer.is_ipv6()), false));
