@@ -3,8 +3,8 @@
 //!
 //! Each node is asked over its control socket for the messages of a Call-ID, of an address of
 //! record or of its last refusals. What one node has sent and another one received is the same
-//! bytes, and becomes one arrow ([`join`]); then the ladder is drawn ([`ladder`]), with what was
-//! decided in between and how it ended ([`outcome`]), or written as a capture ([`pcap`]).
+//! bytes, and becomes one arrow (`join`); then the ladder is drawn (`ladder`), with what was
+//! decided in between and how it ended (`outcome`), or written as a capture (`pcap`).
 
 mod ask;
 mod follow;

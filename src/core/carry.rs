@@ -5,7 +5,7 @@
 //! new process is given the same ones, and makes it again. So keys, hashers and ciphers stay as
 //! they are made, and only what happened since is written: plain values by `postcard`, one
 //! behind the other in the order of the fields, and for every table the values in it, from which
-//! it is built anew. Each type that has parts of both kinds says so with [`carried!`], and a
+//! it is built anew. Each type that has parts of both kinds says so with `carried!`, and a
 //! field that is not named there does not compile.
 //!
 //! The bytes have no names in them: a process reads those of its own [`VERSION`] and refuses

@@ -2,7 +2,7 @@
 //! decided in between, in memory of a fixed size.
 //!
 //! Writing is two copies: the bytes go into a ring, one message behind the other, and an
-//! [`Entry`] with its time, its way and its place goes into another. Nothing is allocated once
+//! `Entry` with its time, its way and its place goes into another. Nothing is allocated once
 //! both are full, and nothing is formatted: a [`Decision`] is a plain value that becomes a
 //! sentence when somebody reads it. What is written over is gone, and a reader is told how
 //! much that was ([`Piece::missed`]).
