@@ -139,11 +139,8 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     let (to_page, cluster) = watch::channel(Cluster::of(&running.config));
     let drains = Arc::new(AtomicBool::new(false));
     let tap_counts = Arc::new(TapCounts::default());
-    let taps = Taps::start(
-        &running.config,
-        Arc::clone(&shards),
-        Arc::clone(&tap_counts),
-    )?;
+    let (for_taps, counts) = (Arc::clone(&shards), Arc::clone(&tap_counts));
+    let taps = Taps::start(&running.config, for_taps, counts)?;
     let node = Node {
         name: running.config.name.clone(),
         shards: Arc::clone(&shards),
@@ -151,11 +148,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         reload: ask_reload,
         upgrade: ask_upgrade,
         store: store.as_ref().map(|(store, _)| store.state()),
-        certificates: running
-            .certificates
-            .as_ref()
-            .map(Certificates::shown)
-            .unwrap_or_default(),
+        certificates: shown_certificates(&running),
         taps: tap_counts,
         drains: Arc::clone(&drains),
         cluster,
@@ -194,8 +187,19 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     if let Some(flows) = flows {
         flows.await?;
     }
+    end_writing(writer)
+}
+
+/// Waits until the last record is on disk.
+fn end_writing(writer: Option<JoinHandle<()>>) -> io::Result<()> {
     let written = writer.map_or(Ok(()), JoinHandle::join);
     written.map_err(|_panic| io::Error::other("the thread of the store panicked"))
+}
+
+/// The certificates of a node that has some, for whoever asks.
+fn shown_certificates(running: &Running) -> Arc<ShownCertificates> {
+    let certificates = running.certificates.as_ref();
+    certificates.map(Certificates::shown).unwrap_or_default()
 }
 
 /// The sockets of the thread, for another process.
