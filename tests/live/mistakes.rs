@@ -12,18 +12,18 @@ const MISTAKES: [(&str, &str, &str); 4] = [
     (
         "set_size = 2",
         "set_sise = 2",
-        "steadfast: wrong.toml, line 14: [edge] `set_sise` is unknown; did you mean `set_size`?",
+        "steadfast: wrong.toml, line 17: [edge] `set_sise` is unknown; did you mean `set_size`?",
     ),
     (
         "set_size = 2",
         "set_size = \"two\"",
-        "steadfast: wrong.toml, line 14: [edge] `set_size` must be the number of edges that serve \
+        "steadfast: wrong.toml, line 17: [edge] `set_size` must be the number of edges that serve \
          one subscriber, from 1 to 3, and is a text",
     ),
     (
         "cluster.key",
         "other.key",
-        "steadfast: wrong.toml, line 18: [edge] `token_key_file` names ",
+        "steadfast: wrong.toml, line 21: [edge] `token_key_file` names ",
     ),
     // The edge of the lab has it.
     (

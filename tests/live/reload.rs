@@ -132,7 +132,7 @@ fn a_node_takes_its_file_over_and_says_what_waits_and_what_is_wrong() {
     );
     write(&path, &text.replace("set_size = 2", "set_size = 9"));
     let (code, said) = tell(&lab, "reload", "e1");
-    let sentence = "e1.toml, line 14: [edge] `set_size` must be the number of edges that serve one \
+    let sentence = "e1.toml, line 17: [edge] `set_size` must be the number of edges that serve one \
                     subscriber, from 1 to 3, and is 9";
     assert_eq!((code, said), (Some(1), format!("steadfast: {sentence}\n")));
     let (_, status) = tell(&lab, "status", "e1");
