@@ -51,7 +51,7 @@ pub use store::{Store, StoreFault, check as check_store};
 pub use subscribers::{ListFault, ListFile, read as read_subscribers};
 
 use crate::io::{DnsRequest, Order, Orders, Record};
-use crate::upgrade::{Doors, Given};
+use crate::upgrade::{ControlSockets, Given};
 use crate::{limits, memory};
 use admin::{Listeners, Node};
 use cluster::Cluster;
@@ -167,8 +167,8 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         drains: Arc::clone(&drains),
     };
     let state = Arc::clone(&given.store);
-    let doors = doors(&admin_sockets, name_server.as_ref())?;
-    let handing = Handing::new(given, doors, &node.handed_on, upgrades);
+    let control_sockets = control_sockets(&admin_sockets, name_server.as_ref())?;
+    let handing = Handing::new(given, control_sockets, &node.handed_on, upgrades);
     let writer = store.map(|(store, records)| store.start_writing(records, &shards));
     let writer = writer.transpose()?;
     let flows = flows
@@ -203,11 +203,14 @@ fn shown_certificates(running: &Running) -> Arc<ShownCertificates> {
 }
 
 /// The sockets of the thread, for another process.
-fn doors(admin_sockets: &AdminSockets, name_server: Option<&NameServer>) -> io::Result<Doors> {
+fn control_sockets(
+    admin_sockets: &AdminSockets,
+    name_server: Option<&NameServer>,
+) -> io::Result<ControlSockets> {
     let [control, metrics] = admin_sockets.descriptors()?;
     let named = name_server.map(NameServer::descriptors).transpose()?;
     let (datagrams, listeners) = named.unwrap_or_default();
-    Ok(Doors {
+    Ok(ControlSockets {
         control,
         metrics,
         datagrams,

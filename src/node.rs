@@ -6,17 +6,17 @@
 //! their first message; last the control thread ([`control`]), which ends them again.
 
 mod checks;
+mod fault;
 mod successor;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{self, Config, Role, Source, keep, seed};
+use crate::config::{Config, Role, Source, keep, seed};
 use crate::control::{
-    self, AdminFault, AdminSockets, Control, ControlSetup, FlowTable, FlowsFault, ListFault,
-    ListFile, LogFilter, NameServer, NameServerFault, Opened as Flows, Running, Store, StoreFault,
-    TableSource,
+    self, AdminSockets, Control, ControlSetup, FlowTable, ListFile, LogFilter, NameServer,
+    Opened as Flows, Running, Store, TableSource,
 };
 use crate::edge::is_live;
 use crate::id::Transport;
@@ -28,71 +28,11 @@ use crate::io::{
 use crate::upgrade::Given;
 use crate::{memory, shard};
 
-pub use checks::{certificate_warnings, check, check_machine};
-pub use successor::take_over;
+use fault::{admin_fault, flows_fault, listen_fault};
 
-/// Why a node cannot run, each a sentence for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// Cores or limits.
-    #[error(transparent)]
-    Io(#[from] io::Fault),
-    /// A listener.
-    #[error("{at}: {fault}")]
-    Listen {
-        /// Where the configuration lists it.
-        at: String,
-        /// What is wrong with it.
-        fault: io::Fault,
-    },
-    /// The registrations on disk.
-    #[error(transparent)]
-    Store(#[from] StoreFault),
-    /// The flows of UDP phones on disk.
-    #[error("{at}: {fault}")]
-    Flows {
-        /// Where the configuration names them.
-        at: String,
-        /// What is wrong with them.
-        fault: FlowsFault,
-    },
-    /// The control socket and the port of the metrics.
-    #[error("{at}: {fault}")]
-    Door {
-        /// Where the configuration names it.
-        at: String,
-        /// What is wrong with it.
-        fault: AdminFault,
-    },
-    /// The sockets of the name server.
-    #[error("{at}: {fault}")]
-    Names {
-        /// Where the configuration lists them.
-        at: String,
-        /// What is wrong with one.
-        fault: NameServerFault,
-    },
-    /// The list of subscribers.
-    #[error(transparent)]
-    Subscribers(#[from] ListFault),
-    /// The certificates.
-    #[error("the certificates cannot be used: {0}")]
-    Tls(#[from] io::tls::BadFile),
-    /// The key of the home.
-    #[error("cannot keep the key of the home in {}: {why}; make its folder writable, or name a `nonce_key_file`", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: std::io::Error,
-    },
-    /// The process before, which this one was to go on for.
-    #[error("cannot go on for another process: {0}")]
-    TakeOver(String),
-    /// Threads and randomness, which the kernel has plenty of.
-    #[error("the kernel refused what every node needs: {0}")]
-    Kernel(#[from] std::io::Error),
-}
+pub use checks::{certificate_warnings, check, check_machine};
+pub use fault::Fault;
+pub use successor::take_over;
 
 /// What the log says of each listener once the node takes traffic.
 pub const LISTENING: &str = "listening for SIP";
@@ -119,11 +59,13 @@ pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> 
     io::warn_about_machine();
     let seeds = sockets.iter().map(|_| seed()).collect::<Result<_, _>>()?;
     let beginning = Beginning {
-        clock,
-        node_seed: seed()?,
-        seeds,
-        begins: sockets.into_iter().map(Begins::New).collect(),
-        restored,
+        shards: Shards {
+            clock,
+            node_seed: seed()?,
+            seeds,
+            begins: sockets.into_iter().map(Begins::New).collect(),
+            restored,
+        },
         disk,
         admin_sockets,
         name_server,
@@ -176,12 +118,7 @@ fn certificates(config: &Config) -> Result<Option<(control::Certificates, Arc<Tl
 
 /// What a node begins with besides its files.
 struct Beginning {
-    clock: Clock,
-    node_seed: [u64; 4],
-    /// Of each shard.
-    seeds: Vec<[u64; 4]>,
-    begins: Vec<Begins>,
-    restored: Arc<[Record]>,
+    shards: Shards,
     disk: Disk,
     admin_sockets: AdminSockets,
     name_server: Option<NameServer>,
@@ -198,31 +135,25 @@ fn begin(
         tracing::warn!("{warning}");
     }
     memory::hold(settled.config.memory);
-    let given = Given {
-        program: std::env::current_exe()?,
-        clock: beginning.clock,
-        node_seed: beginning.node_seed,
-        seeds: beginning.seeds.clone(),
-        store: beginning.disk.state(),
-    };
-    let (to_store, records) = io::to_store(beginning.disk.state());
-    let has_dropped = to_store.has_dropped();
-    let (to_dns, questions) = io::to_dns();
     let Beginning {
+        shards,
         disk,
         admin_sockets,
         name_server,
-        ..
     } = beginning;
-    let started = Shards {
-        clock: beginning.clock,
-        node_seed: beginning.node_seed,
-        seeds: beginning.seeds,
-        begins: beginning.begins,
-        restored: beginning.restored,
-        store: (!matches!(disk, Disk::Nothing)).then_some(to_store),
+    let given = Given {
+        program: std::env::current_exe()?,
+        clock: shards.clock,
+        node_seed: shards.node_seed,
+        seeds: shards.seeds.clone(),
+        store: disk.state(),
     };
-    let (shards, handles) = started.start(&settled, &to_dns)?;
+    let (to_store, records) = io::to_store(disk.state());
+    let has_dropped = to_store.has_dropped();
+    let (to_dns, questions) = io::to_dns();
+    // The writer ends when the last shard's sender is gone.
+    let to_store = (!matches!(disk, Disk::Nothing)).then_some(to_store);
+    let (shards, handles) = shards.start(&settled, to_store, &to_dns)?;
     is_up()?;
     let (store, flows) = match disk {
         Disk::Nothing => (None, None),
@@ -255,11 +186,10 @@ fn begin(
 struct Shards {
     clock: Clock,
     node_seed: [u64; 4],
+    /// Of each shard.
     seeds: Vec<[u64; 4]>,
     begins: Vec<Begins>,
     restored: Arc<[Record]>,
-    /// The writer ends when the last shard's sender is gone.
-    store: Option<StoreSender>,
 }
 
 impl Shards {
@@ -267,6 +197,7 @@ impl Shards {
     fn start(
         self,
         settled: &Settled,
+        to_store: Option<StoreSender>,
         to_dns: &DnsSender,
     ) -> Result<(Vec<Orders>, Vec<Handle>), Fault> {
         let config = &settled.config;
@@ -283,7 +214,7 @@ impl Shards {
                 mesh,
                 clock: self.clock,
                 tls: tls.cloned(),
-                store: self.store.clone(),
+                store: to_store.clone(),
                 unlimited: config.unlimited.clone(),
                 connections_per_source: config.connections_per_source,
                 source_memory: config.source_memory,
@@ -416,25 +347,9 @@ fn flows(config: &Config, clock: Clock) -> Result<Flows, Fault> {
     opened.map_err(flows_fault(flows))
 }
 
-fn flows_fault(flows: &config::Flows) -> impl Fn(FlowsFault) -> Fault + '_ {
-    |fault| Fault::Flows {
-        at: flows.at.clone(),
-        fault,
-    }
-}
-
 fn admin_sockets(config: &Config) -> Result<AdminSockets, Fault> {
     AdminSockets::open(config.control.as_deref(), config.metrics)
-        .map_err(|fault| door_fault(config, fault))
-}
-
-fn door_fault(config: &Config, fault: AdminFault) -> Fault {
-    let at = match fault {
-        AdminFault::Control { .. } => &config.places.control,
-        AdminFault::Metrics { .. } => &config.places.metrics,
-    };
-    let at = at.clone();
-    Fault::Door { at, fault }
+        .map_err(|fault| admin_fault(config, fault))
 }
 
 /// What a node opens. An edge sends to its homes from ports of its own.
@@ -449,27 +364,6 @@ fn listening(config: &Config) -> Listening<'_> {
     }
 }
 
-fn listen_fault(config: &Config, fault: io::Fault) -> Fault {
-    let places = &config.places;
-    let at = match &fault {
-        io::Fault::CorePort { .. } => &places.core_port,
-        io::Fault::Listen { purpose, .. } => match purpose {
-            io::Purpose::Everybody => &places.listen,
-            io::Purpose::Covering => &places.covers,
-            io::Purpose::Peers => &places.core_listen,
-            io::Purpose::CoreSide => &places.core,
-        },
-        io::Fault::LockedMemory { .. }
-        | io::Fault::OpenFiles { .. }
-        | io::Fault::Cores { .. }
-        | io::Fault::Executor(_)
-        | io::Fault::OldKernel { .. }
-        | io::Fault::Kernel(_) => return Fault::Io(fault),
-    };
-    let at = at.clone();
-    Fault::Listen { at, fault }
-}
-
 fn wait(handles: Vec<Handle>, control: Control) -> Result<(), Fault> {
     for handle in handles {
         handle.wait()?;
@@ -480,88 +374,4 @@ fn wait(handles: Vec<Handle>, control: Control) -> Result<(), Fault> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{TcpListener, UdpSocket};
-    use std::path::Path;
-
-    use super::*;
-
-    /// What `check` says of an edge at `127.0.1.31` with these lines, and this more
-    /// in its entry.
-    fn sentence(root: &str, entry: &str, edge: &str) -> String {
-        let text = format!(
-            "name = \"e1\"\nlisten = [\"udp:127.0.1.31:0\", \"tcp:127.0.1.31:0\"]\nshards = 1\n{root}\n\
-             [edge]\ncluster = \"edge.example.com\"\nhome = [\"sip:127.0.0.10:5060;transport=udp\"]\n\
-             members = [{{ name = \"e1\", address = \"127.0.1.31\"{entry} }},\n\
-             {{ name = \"e2\", address = \"127.0.1.32\", udp = PORT, tcp = PORT }}]\n{edge}\n"
-        );
-        let taken = UdpSocket::bind("127.0.1.32:0").unwrap();
-        let addr = taken.local_addr().unwrap();
-        let _stream = TcpListener::bind(addr).unwrap();
-        let port = addr.port().to_string();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let config = config::parse("e1.toml", &text.replace("PORT", &port), folder);
-        let sentence = check_machine(&config.unwrap()).unwrap_err().to_string();
-        sentence.replace(&port, "PORT")
-    }
-
-    // 192.0.2.0/24 is nobody's (RFC 5737).
-    #[test]
-    fn what_cannot_be_bound_is_named_by_its_own_key() {
-        let nobodys = "no interface of this machine has that address; list one that `ip address` \
-                       shows";
-        let core = ", core = [\"udp:192.0.2.1:5070\", \"tcp:192.0.2.1:5070\"]";
-        assert_eq!(
-            sentence("", core, ""),
-            format!("e1.toml, line 8: `core`: cannot listen on tcp:192.0.2.1:5070: {nobodys}")
-        );
-        let listens = "core_listen = [\"tcp:192.0.2.1:5080\"]";
-        assert_eq!(
-            sentence(listens, "", ""),
-            format!(
-                "e1.toml, line 4: `core_listen`: cannot listen on tcp:192.0.2.1:5080: {nobodys}"
-            )
-        );
-        let dns = "[dns]\nlisten = [\"tcp:192.0.2.1:53\"]";
-        assert_eq!(
-            sentence("", "", dns),
-            format!(
-                "e1.toml, line 11: `listen`: cannot answer the DNS on tcp:192.0.2.1:53: {nobodys}"
-            )
-        );
-        assert_eq!(
-            sentence("metrics = \"192.0.2.1:9090\"", "", ""),
-            format!(
-                "e1.toml, line 4: `metrics`: cannot serve metrics on 192.0.2.1:9090: {nobodys}"
-            )
-        );
-        assert_eq!(
-            sentence("", "", "covers = [\"e2\"]"),
-            "e1.toml, line 10: `covers`: cannot listen on udp:127.0.1.32:PORT: another process has \
-             that port; end it, if it is this node running already, or list another port"
-        );
-    }
-
-    #[test]
-    fn the_datagrams_of_the_core_side_are_its_own_business_and_the_others_the_core_port_s() {
-        let taken = UdpSocket::bind("127.0.1.33:0").unwrap();
-        let addr = taken.local_addr().unwrap();
-        let core = format!(", core = [\"udp:{addr}\", \"tcp:{addr}\"]");
-        assert_eq!(
-            sentence("", &core, ""),
-            format!(
-                "e1.toml, line 8: `core`: cannot listen on udp:{addr}: another process has that port; \
-                 end it, if it is this node running already, or list another port"
-            )
-        );
-        let taken = UdpSocket::bind("127.0.1.31:16600").unwrap();
-        let sentence = sentence("core_port = 16600", ", core_port = 16600", "");
-        drop(taken);
-        assert!(
-            sentence.starts_with(
-                "e1.toml, line 4: `core_port`: cannot send from udp:127.0.1.31:16600: "
-            ),
-            "{sentence}"
-        );
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ mod line;
 mod predecessor;
 
 pub use command::{Options, ask};
-pub use estate::{DoorsPart, Estate, ShardBytes, ShardPart};
+pub use estate::{ControlSocketsPart, Estate, ShardBytes, ShardPart};
 pub use hello::Hello;
 pub use line::{Heard, Line};
-pub use predecessor::{Doors, Given, Kept, hand_over};
+pub use predecessor::{ControlSockets, Given, Kept, hand_over};

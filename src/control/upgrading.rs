@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::io::Orders;
 use crate::limits;
-use crate::upgrade::{Doors, Given, Kept, hand_over};
+use crate::upgrade::{ControlSockets, Given, Kept, hand_over};
 
 /// Somebody wants it.
 pub(super) struct Request {
@@ -33,7 +33,7 @@ pub(super) struct Standing {
 /// What is handed on besides what the shards leave.
 pub(super) struct Handing {
     pub(super) given: Given,
-    pub(super) doors: Arc<Doors>,
+    pub(super) control_sockets: Arc<ControlSockets>,
     /// Who serves the sockets of the thread is told.
     pub(super) handed_on: Arc<Notify>,
     pub(super) requests: mpsc::Receiver<Request>,
@@ -42,13 +42,13 @@ pub(super) struct Handing {
 impl Handing {
     pub(super) fn new(
         given: Given,
-        doors: Doors,
+        control_sockets: ControlSockets,
         handed_on: &Arc<Notify>,
         requests: mpsc::Receiver<Request>,
     ) -> Self {
         Self {
             given,
-            doors: Arc::new(doors),
+            control_sockets: Arc::new(control_sockets),
             handed_on: Arc::clone(handed_on),
             requests,
         }
@@ -91,9 +91,10 @@ impl Handing {
                 pending.join(", ")
             ));
         }
-        let (given, doors) = (self.given.clone(), Arc::clone(&self.doors));
-        let work =
-            spawn_blocking(move || hand_over(&given, &doors, &kept, &shards, program.as_deref()));
+        let (given, control_sockets) = (self.given.clone(), Arc::clone(&self.control_sockets));
+        let work = spawn_blocking(move || {
+            hand_over(&given, &control_sockets, &kept, &shards, program.as_deref())
+        });
         work.await
             .map_err(|why| format!("the upgrade failed: {why}"))?
     }

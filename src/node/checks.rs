@@ -1,6 +1,6 @@
 //! Whether a node could run.
 
-use super::{Fault, check_room, door_fault, flows_fault, listen_fault, listening, name_server};
+use super::{Fault, admin_fault, check_room, flows_fault, listen_fault, listening, name_server};
 use crate::config::{Config, Role};
 use crate::{control, io};
 
@@ -11,7 +11,7 @@ use crate::{control, io};
 /// Why it could not.
 pub fn check(config: &Config) -> Result<(), Fault> {
     check_files(config)?;
-    check_doors(config, false)
+    check_admin_sockets(config, false)
 }
 
 /// Finds out whether a node could run on this machine and now, and leaves everything as it was.
@@ -23,7 +23,7 @@ pub fn check_machine(config: &Config) -> Result<(), Fault> {
     check_files(config)?;
     io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
     name_server(config)?;
-    check_doors(config, true)
+    check_admin_sockets(config, true)
 }
 
 fn check_files(config: &Config) -> Result<(), Fault> {
@@ -40,9 +40,9 @@ fn check_files(config: &Config) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_doors(config: &Config, binds: bool) -> Result<(), Fault> {
+fn check_admin_sockets(config: &Config, binds: bool) -> Result<(), Fault> {
     let checked = control::check_admin(config.control.as_deref(), config.metrics, binds);
-    checked.map_err(|fault| door_fault(config, fault))
+    checked.map_err(|fault| admin_fault(config, fault))
 }
 
 /// What an operator is to know of the certificates, a sentence for each.

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use nix::unistd::dup2_stdin;
 
 use super::{
-    Beginning, Disk, Fault, Settled, begin, certificates, check, listening, open, prepare,
+    Beginning, Disk, Fault, Settled, Shards, begin, certificates, check, listening, open, prepare,
 };
 use crate::config::{Config, Role, Source, seed};
 use crate::control::{AdminSockets, FlowTable, LogFilter, NameServer, Store, TableSource};
@@ -16,7 +16,7 @@ use crate::edge::is_live;
 use crate::io::{Begins, Clock, Inheritance, Inherited};
 use crate::limits;
 use crate::shard;
-use crate::upgrade::{DoorsPart, Estate, Hello, Line, ShardBytes};
+use crate::upgrade::{ControlSocketsPart, Estate, Hello, Line, ShardBytes};
 
 /// Goes on in the place of the process that has started this one with a line to it as standard
 /// input, and runs until a signal has ended it.
@@ -68,13 +68,15 @@ fn go_on(line: &Line, mut config: Config, mut source: Source, log: LogFilter) ->
         }));
     }
     drop(ready);
-    let (admin_sockets, name_server) = doors(&config, estate.doors, sockets)?;
+    let (admin_sockets, name_server) = control_sockets(&config, estate.control_sockets, sockets)?;
     let beginning = Beginning {
-        clock,
-        node_seed: estate.node_seed,
-        seeds: estate.shards.iter().map(|part| part.seed).collect(),
-        begins,
-        restored: Arc::default(),
+        shards: Shards {
+            clock,
+            node_seed: estate.node_seed,
+            seeds: estate.shards.iter().map(|part| part.seed).collect(),
+            begins,
+            restored: Arc::default(),
+        },
         disk: disk(&config, clock),
         admin_sockets,
         name_server,
@@ -113,12 +115,12 @@ fn receive(line: &Line) -> Result<Estateful, Fault> {
     let heard = line.hear(None)?.ok_or_else(gone)?;
     let file = heard.descriptors.into_iter().next().ok_or_else(gone)?;
     let (estate, parts) = Estate::read(file)?;
-    let DoorsPart {
+    let ControlSocketsPart {
         control,
         metrics,
         datagrams,
         listeners,
-    } = estate.doors;
+    } = estate.control_sockets;
     let of_shards: usize = estate.shards.iter().map(|part| part.sockets).sum();
     let all = of_shards + usize::from(control) + usize::from(metrics) + datagrams + listeners;
     let mut sockets = Vec::new();
@@ -180,9 +182,9 @@ fn disk(config: &Config, clock: Clock) -> Disk {
     }
 }
 
-fn doors(
+fn control_sockets(
     config: &Config,
-    part: DoorsPart,
+    part: ControlSocketsPart,
     mut sockets: impl Iterator<Item = OwnedFd>,
 ) -> Result<(AdminSockets, Option<NameServer>), Fault> {
     let control = part.control.then(|| sockets.next()).flatten();

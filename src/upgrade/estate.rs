@@ -22,7 +22,7 @@ pub struct Estate {
     /// Of each shard.
     pub shards: Vec<ShardPart>,
     /// Which sockets of the control thread come behind those of the shards.
-    pub doors: DoorsPart,
+    pub control_sockets: ControlSocketsPart,
 }
 
 /// A shard of it.
@@ -43,7 +43,7 @@ pub type ShardBytes = (Vec<u8>, Vec<u8>);
 
 /// The sockets of the control thread.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct DoorsPart {
+pub struct ControlSocketsPart {
     /// The control socket.
     pub control: bool,
     /// That of the metrics.
@@ -125,7 +125,7 @@ mod tests {
             node_seed: [3; 4],
             keys: ([4; 32], vec![[5; 32]], None),
             shards: vec![part(3, 2), part(0, 1)],
-            doors: DoorsPart::default(),
+            control_sockets: ControlSocketsPart::default(),
         };
         let legacies = [legacy(b"abc", b"de"), legacy(b"", b"f")];
         let (read, parts) = Estate::read(estate.write(&legacies).unwrap()).unwrap();

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use sd_notify::NotifyState;
 
-use super::{DoorsPart, Estate, Hello, Line, ShardPart};
+use super::{ControlSocketsPart, Estate, Hello, Line, ShardPart};
 use crate::io::{Clock, Legacy, Order, Orders, StoreState};
 use crate::limits;
 
@@ -31,7 +31,7 @@ pub struct Given {
 
 /// Descriptors of the control thread's own sockets.
 #[derive(Debug, Default)]
-pub struct Doors {
+pub struct ControlSockets {
     /// The control socket.
     pub control: Option<OwnedFd>,
     /// That of the metrics.
@@ -59,7 +59,7 @@ pub struct Kept {
 /// Why it goes on as before, in one sentence.
 pub fn hand_over(
     given: &Given,
-    doors: &Doors,
+    control_sockets: &ControlSockets,
     kept: &Kept,
     shards: &[Orders],
     program: Option<&Path>,
@@ -82,7 +82,7 @@ pub fn hand_over(
         .map_err(|why| new.give_up(why))?;
     let stood = Instant::now();
     let legacies = stand_still(shards);
-    let done = legacies.and_then(|legacies| new.give(given, doors, kept, &legacies));
+    let done = legacies.and_then(|legacies| new.give(given, control_sockets, kept, &legacies));
     if let Err(why) = done {
         let why = new.give_up(why);
         go_on(shards);
@@ -124,12 +124,12 @@ impl New {
     fn give(
         &mut self,
         given: &Given,
-        doors: &Doors,
+        control_sockets: &ControlSockets,
         kept: &Kept,
         legacies: &[Legacy],
     ) -> Result<(), String> {
         wait_for_store(&given.store)?;
-        let said = self.send(given, doors, kept, legacies);
+        let said = self.send(given, control_sockets, kept, legacies);
         said.map_err(|why| format!("it did not take what it was given: {why}"))?;
         let text = self.hear(limits::UPGRADE_TAKE_MAX)?;
         if let Some(why) = text.strip_prefix("no ") {
@@ -142,7 +142,7 @@ impl New {
     fn send(
         &self,
         given: &Given,
-        doors: &Doors,
+        control_sockets: &ControlSockets,
         kept: &Kept,
         legacies: &[Legacy],
     ) -> io::Result<()> {
@@ -158,12 +158,12 @@ impl New {
             node_seed: given.node_seed,
             keys: kept.keys.clone(),
             shards: parts.collect(),
-            doors: doors.part(),
+            control_sockets: control_sockets.part(),
         };
         let file = estate.write(legacies)?;
         self.line.say("estate", &[file.as_raw_fd()])?;
         let sockets = legacies.iter().flat_map(|legacy| &legacy.sockets).copied();
-        let all: Vec<RawFd> = sockets.chain(doors.all()).collect();
+        let all: Vec<RawFd> = sockets.chain(control_sockets.all()).collect();
         for some in all.chunks(limits::UPGRADE_DESCRIPTORS_MAX) {
             self.line.say("sockets", some)?;
         }
@@ -201,9 +201,9 @@ impl New {
     }
 }
 
-impl Doors {
-    fn part(&self) -> DoorsPart {
-        DoorsPart {
+impl ControlSockets {
+    fn part(&self) -> ControlSocketsPart {
+        ControlSocketsPart {
             control: self.control.is_some(),
             metrics: self.metrics.is_some(),
             datagrams: self.datagrams.len(),

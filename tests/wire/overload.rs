@@ -116,20 +116,11 @@ fn short_of_memory_a_node_takes_in_no_connection_of_a_stranger_and_refuses_what_
 #[test]
 fn calls_that_are_up_go_on_while_memory_is_short() {
     // V-6
-    let (mut world, mut joe, mut ann) = lab();
-    let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
-    joe.send(&mut world, EDGES[0], &invite);
-    assert_eq!(joe.status(&mut world), 100);
-    let received = ann.receive(&mut world);
+    let (mut world, mut joe, mut ann, received) = ringing();
     for node in [EDGES[0], EDGES[1], HOME] {
         world.short_of_memory(node, 100);
     }
-    ann.answer(&mut world, EDGES[1], &received, 200, "OK");
-    let ok = joe.receive(&mut world);
-    joe.dialog(&ok, true);
-    ann.dialog(&received, false);
-    joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
-    assert!(ann.receive(&mut world).starts_with("ACK "));
+    take_up(&mut world, &mut joe, &mut ann, &received);
     joe.in_dialog(&mut world, EDGES[0], "BYE", 2);
     assert!(ann.receive(&mut world).starts_with("BYE "));
 }
@@ -173,24 +164,36 @@ fn new_registrations_are_refused_and_sent_away_for_different_times() {
     assert_eq!(world.gauge(EDGES[0], "shed_percent"), 0);
 }
 
-#[test]
-fn what_there_is_goes_on_while_what_is_new_is_refused() {
-    // V-6: a call, a call that rings, and their ends.
-    let (mut world, mut joe, mut ann) = lab();
+/// Joe calls ann, and her phone rings: the INVITE that it got.
+fn ringing() -> (World, Phone, Phone, String) {
+    let (mut world, joe, ann) = lab();
     let invite = joe.request("INVITE", "sip:ann@example.com", 1, "", "");
     joe.send(&mut world, EDGES[0], &invite);
     assert_eq!(joe.status(&mut world), 100);
     let received = ann.receive(&mut world);
+    (world, joe, ann, received)
+}
+
+/// Ann takes up the call that rings.
+#[track_caller]
+fn take_up(world: &mut World, joe: &mut Phone, ann: &mut Phone, received: &str) {
+    ann.answer(world, EDGES[1], received, 200, "OK");
+    let ok = joe.receive(world);
+    joe.dialog(&ok, true);
+    ann.dialog(received, false);
+    joe.in_dialog(world, EDGES[0], "ACK", 1);
+    assert!(ann.receive(world).starts_with("ACK "));
+}
+
+#[test]
+fn what_there_is_goes_on_while_what_is_new_is_refused() {
+    // V-6: a call, a call that rings, and their ends.
+    let (mut world, mut joe, mut ann, received) = ringing();
     for node in [EDGES[0], EDGES[1], HOME] {
         overwhelm(&mut world, node);
     }
     world.forget();
-    ann.answer(&mut world, EDGES[1], &received, 200, "OK");
-    let ok = joe.receive(&mut world);
-    joe.dialog(&ok, true);
-    ann.dialog(&received, false);
-    joe.in_dialog(&mut world, EDGES[0], "ACK", 1);
-    assert!(ann.receive(&mut world).starts_with("ACK "));
+    take_up(&mut world, &mut joe, &mut ann, &received);
     joe.in_dialog(&mut world, EDGES[0], "INVITE", 2);
     assert_eq!(joe.status(&mut world), 100);
     let again = ann.receive(&mut world);

@@ -20,11 +20,12 @@ use crate::control::reload::Status;
 use crate::io::tls::Validity;
 use crate::io::{Answer, Number, Numbers, StoreState, Turns};
 use crate::proxy::{Place, Reason, Side, Traffic};
+use crate::scan::Method;
 use crate::version::COMMIT;
 
 pub(super) use process::ProcessNumbers;
 
-use writer::{Label, Writer};
+use writer::{Counters, Label, Writer};
 
 /// What both formats are called in HTTP.
 const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -196,30 +197,12 @@ impl Scrape {
             family.add(&self.labels(more), count)?;
         }
         let help = "Responses to requests that were sent on, without those that had come before.";
-        let mut family = out.counter("steadfast_responses_received", help, None)?;
-        for (place, method, class, count) in traffic.responses_in() {
-            let (code, (transport, side)) = (code(class), words(place));
-            let more = [
-                ("method", method.token()),
-                ("code", &*code),
-                ("transport", transport),
-                ("side", side),
-            ];
-            family.add(&self.labels(more), count)?;
-        }
+        let family = out.counter("steadfast_responses_received", help, None)?;
+        self.write_responses(family, traffic.responses_in())?;
         let help = "Responses sent, by where their requests came from; no 100 of our own, and \
                     none that is sent again.";
-        let mut family = out.counter("steadfast_responses_sent", help, None)?;
-        for (place, method, class, count) in traffic.responses_out() {
-            let (code, (transport, side)) = (code(class), words(place));
-            let more = [
-                ("method", method.token()),
-                ("code", &*code),
-                ("transport", transport),
-                ("side", side),
-            ];
-            family.add(&self.labels(more), count)?;
-        }
+        let family = out.counter("steadfast_responses_sent", help, None)?;
+        self.write_responses(family, traffic.responses_out())?;
         let help = "From an INVITE outside a dialog to its first 2xx, as both pass this node.";
         out.histogram("steadfast_call_setup", help)?
             .add(&self.labels([]), traffic.set_up())?;
@@ -228,6 +211,24 @@ impl Scrape {
         let mut family = out.histogram("steadfast_registration", help)?;
         for (class, all) in traffic.registration() {
             family.add(&self.labels([("code", &code(class))]), all)?;
+        }
+        Ok(())
+    }
+
+    fn write_responses(
+        &self,
+        mut family: Counters<'_>,
+        responses: impl Iterator<Item = (Place, Method, usize, u64)>,
+    ) -> std::fmt::Result {
+        for (place, method, class, count) in responses {
+            let (code, (transport, side)) = (code(class), words(place));
+            let more = [
+                ("method", method.token()),
+                ("code", &*code),
+                ("transport", transport),
+                ("side", side),
+            ];
+            family.add(&self.labels(more), count)?;
         }
         Ok(())
     }

@@ -20,6 +20,8 @@
 //! Nothing here is kept per phone, and nothing but time and what was received
 //! decides: the shard calls [`Peers::look`] and acts on its events.
 
+mod watched;
+
 use std::hash::Hash;
 use std::net::SocketAddr;
 
@@ -92,17 +94,6 @@ struct Peer {
     responsiveness: Responsiveness,
     /// Since `heard` something was sent that a live peer answers at once.
     owes_answer: bool,
-}
-
-/// How it is with a flow that is watched.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Watched {
-    pub(crate) flow: Flow,
-    pub(crate) role: KeepaliveRole,
-    /// Its peer is not silent.
-    pub(crate) is_up: bool,
-    /// When anything was received last.
-    pub(crate) heard: Instant,
 }
 
 /// What a peer has shown so far of how it answers.
@@ -306,12 +297,6 @@ impl Peers {
         self.by_flow.contains_key(&flow)
     }
 
-    /// The flows that are watched.
-    #[must_use]
-    pub(crate) fn flows(&self) -> Vec<Flow> {
-        self.list.iter().map(|peer| peer.flow).collect()
-    }
-
     /// Ends the watch of a flow that is gone.
     pub fn forget(&mut self, flow: Flow) {
         self.unagreed.remove(&flow);
@@ -329,35 +314,6 @@ impl Peers {
         if let Some(peer) = self.find(flow) {
             peer.role = KeepaliveRole::None;
         }
-    }
-
-    /// Number of flows that are watched.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// The flows that are watched, and how it is with each.
-    pub(crate) fn watched(&self) -> impl Iterator<Item = Watched> {
-        self.list.iter().map(|peer| Watched {
-            flow: peer.flow,
-            role: peer.role,
-            is_up: peer.state == State::Alive,
-            heard: peer.heard,
-        })
-    }
-
-    /// Number of watched flows whose peers are not silent.
-    #[must_use]
-    pub fn alive(&self) -> usize {
-        let alive = |peer: &&Peer| peer.state == State::Alive;
-        self.list.iter().filter(alive).count()
-    }
-
-    /// True when no flow is watched.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.list.is_empty()
     }
 
     /// When `look` is to be called at the latest.
