@@ -57,8 +57,12 @@ impl Phone {
         ] {
             std::fs::write(home.join(name), text).expect("the phone's folder can be written");
         }
-        let mut command = Command::new("baresip");
-        command.args(["-4", "-s", "-f"]).arg(&home);
+        // Its trace shares a file with its other words: written line by line, or those would
+        // stand in the middle of one.
+        let mut command = Command::new("stdbuf");
+        command
+            .args(["-oL", "baresip", "-4", "-s", "-f"])
+            .arg(&home);
         let mut process = Process::start(
             "baresip",
             &mut command,
