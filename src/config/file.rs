@@ -114,7 +114,7 @@ pub struct EdgeSection {
     #[schemars(length(min = 1))]
     pub core_name: Option<String>,
     /// Where requests go: one home or several, in order, as
-    /// `"sip:192.0.2.10:5060;transport=udp"`, or a name for the DNS.
+    /// `"sip:192.0.2.10:5060;transport=tcp"`, or a name for the DNS.
     #[schemars(length(min = 1))]
     pub home: Vec<String>,
     /// What the home serves; the parent domain of `cluster` where nothing is said.

@@ -65,7 +65,7 @@ pub struct Inherited {
     pub inheritance: Inheritance,
     /// Where it opens connections from.
     pub outgoing: Outgoing,
-    /// Where it says that it could go on, or why not.
+    /// Where it says that it could go on, or why not; and then, that it does.
     pub ready: mpsc::Sender<Result<(), String>>,
     /// Told when it is to.
     pub go: mpsc::Receiver<()>,
@@ -161,7 +161,7 @@ fn live(start: Start, inbox: Inbox) -> io::Result<()> {
             // The process before may use its keys until it says that it will not.
             let is_to_go = ready.send(said).is_ok() && go.recv().is_ok();
             match read {
-                Ok(shard) if is_to_go => (shard, sockets, Some(rest)),
+                Ok(shard) if is_to_go => (shard, sockets, Some((rest, ready))),
                 // The process ends.
                 Ok(_) | Err(_) => return Ok(()),
             }
@@ -186,7 +186,12 @@ fn live(start: Start, inbox: Inbox) -> io::Result<()> {
     let mut engine = Engine::new(shard, clock, ends)?;
     match rest {
         None => engine.restore(&start.restored),
-        Some(rest) => engine.take_up(rest)?,
+        Some((rest, is_up)) => {
+            engine.take_up(rest)?;
+            if is_up.send(Ok(())).is_err() {
+                tracing::debug!("nobody waits for a shard to go on");
+            }
+        }
     }
     drop(start.restored);
     // A shard is the one task of its executor and waits in its own ring.

@@ -136,8 +136,8 @@ fn receive(line: &Line) -> Result<Estateful, Fault> {
     })
 }
 
-/// Says that all shards could go on, and has them do so once the process before says that it
-/// will not.
+/// Says that all shards could go on, has them do so once the process before says that it
+/// will not, and says when they do.
 fn await_go(
     line: &Line,
     answers: &Receiver<Result<(), String>>,
@@ -156,6 +156,15 @@ fn await_go(
     for go in goes {
         let told = go.send(());
         told.map_err(|_ended| Fault::TakeOver("a shard has ended".to_owned()))?;
+    }
+    for _ in goes {
+        let up = answers.recv();
+        up.map_err(|_ended| Fault::TakeOver("a shard has ended".to_owned()))?
+            .map_err(Fault::TakeOver)?;
+    }
+    // The process before only measures by it.
+    if let Err(error) = line.say("up", &[]) {
+        tracing::debug!(%error, "the process before is gone already");
     }
     Ok(())
 }

@@ -88,6 +88,7 @@ pub fn hand_over(
         go_on(shards);
         return Err(why);
     }
+    new.wait_until_up();
     let (pid, still) = (new.child.id(), stood.elapsed());
     tell_service_manager(pid);
     let (version, ready) = (&hello.version, stood.duration_since(began));
@@ -168,6 +169,14 @@ impl New {
             self.line.say("sockets", some)?;
         }
         Ok(())
+    }
+
+    /// Waits until it has taken up all connections: until then the node stands still. This process
+    /// has no part in it any more, so it only looks.
+    fn wait_until_up(&self) {
+        if let Err(error) = self.line.hear(Some(limits::UPGRADE_UP_MAX)) {
+            tracing::warn!(%error, "the new process has not said that it is up");
+        }
     }
 
     /// What it says next; otherwise it is ended, and why.

@@ -203,6 +203,9 @@ pub const SETTLE_MAX: Duration = Duration::from_secs(1);
 pub const UPGRADE_START_MAX: Duration = Duration::from_secs(60);
 /// How long it may take from then on until it can go on; then the one before it does.
 pub const UPGRADE_TAKE_MAX: Duration = Duration::from_secs(5);
+/// How long the process before it waits then to hear that it does, to say how long the node stood
+/// still.
+pub const UPGRADE_UP_MAX: Duration = Duration::from_secs(2);
 /// How long the store of a new program waits for the one before it to let the file go.
 pub const UPGRADE_STORE_MAX: Duration = Duration::from_secs(10);
 /// How long a process lives on that has handed all over, so that whoever asked for it is told.

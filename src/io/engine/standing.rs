@@ -2,7 +2,8 @@
 //!
 //! It accepts nothing more, waits a moment for what is in its handshake, has the ring end all
 //! that it does, and takes in what had come until then. What comes later waits in the sockets.
-//! Its timers rest. When nothing is under way between the shards either, each says what it
+//! Connections are ended one by one: the kernel would look for each next one among all that it
+//! has ended already, which takes half a second for 10,000 of them. Its timers rest. When nothing is under way between the shards either, each says what it
 //! leaves; what becomes of it the control thread decides.
 
 use std::io;
@@ -30,8 +31,10 @@ pub(super) struct Standing {
     shard: usize,
     /// Until when handshakes are awaited.
     until: Instant,
-    /// The ring was told to end all that it does.
+    /// The ring was told to end what it does with connections.
     pub(super) is_still: bool,
+    /// It was told to end all else.
+    has_ended_rest: bool,
     /// What the core has asked for since.
     dials: Vec<DialLeft>,
     /// What the control thread has said since.
@@ -52,6 +55,7 @@ impl Engine {
             shard,
             until: self.now + limits::SETTLE_MAX,
             is_still: false,
+            has_ended_rest: false,
             dials: Vec::new(),
             orders: Vec::new(),
         });
@@ -91,14 +95,18 @@ impl Engine {
             standing.is_still = true;
             self.streams.drop_unsettled(&mut self.ring);
             self.settle();
+            self.streams.end_receiving(&mut self.ring);
+            return Ok(());
+        }
+        let are_streams_still = !self.ring.has_more() && self.streams.stand_still();
+        if are_streams_still && !std::mem::replace(&mut standing.has_ended_rest, true) {
             self.ring.cancel_all();
             return Ok(());
         }
-        let is_quiet = self.streams.stand_still()
+        let is_quiet = are_streams_still
             && !self.ports.are_receiving()
             && !self.listeners.iter().any(|it| it.is_accepting())
             && !self.ring.has_staged()
-            && !self.ring.has_more()
             && self.ring.accepted() == 0
             && !self.is_unsettled;
         if self.mesh.all_done(is_quiet)? {

@@ -34,6 +34,12 @@ impl Streams {
         }
     }
 
+    /// Has the ring end what it receives; each says so.
+    pub(in crate::io) fn end_receiving(&self, ring: &mut Ring) {
+        let receiving = self.connections.iter().filter(|(_, it)| it.is_receiving);
+        receiving.for_each(|(slot, _)| ring.cancel(completion_id::stream(slot)));
+    }
+
     /// True when the ring has nothing to do with any of them.
     pub(in crate::io) fn stand_still(&self) -> bool {
         self.connections
