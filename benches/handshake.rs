@@ -53,6 +53,7 @@ impl Bench {
             require: Require::Peers,
             peers: Vec::new(),
             ticket_keys: Vec::new(),
+            hybrid_key_exchange: true,
         });
         Self {
             edge: edge.expect("the files are good"),
@@ -69,6 +70,7 @@ impl Bench {
             require: Require::Never,
             peers: Vec::new(),
             ticket_keys: Vec::new(),
+            hybrid_key_exchange: true,
         };
         Tls::load(&settings).expect("the files are good")
     }

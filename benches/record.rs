@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use criterion::Criterion;
 use rustls::client::UnbufferedClientConnection;
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
@@ -30,7 +30,7 @@ impl Theirs {
         roots.add(made.cert.der().clone()).expect("a root");
         let provider = Arc::new(CryptoProvider {
             cipher_suites: vec![suite],
-            ..ring::default_provider()
+            ..aws_lc_rs::default_provider()
         });
         let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -144,12 +144,12 @@ fn main() {
     for (name, suite, cipher) in [
         (
             "aes-128",
-            ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
+            aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256,
             Cipher::Aes128Gcm,
         ),
         (
             "chacha20",
-            ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+            aws_lc_rs::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
             Cipher::ChaCha20Poly1305,
         ),
     ] {

@@ -3,7 +3,8 @@
 //! Counted is what the program has allocated and not freed, and not what the kernel has given
 //! it: pages that are free inside the process are used again before it asks for more, and what
 //! was needed once would count for ever. What is not on the heap (the program, its stacks, its
-//! rings) is looked at once, at the end of the start.
+//! rings) is looked at once, at the end of the start. Nor is what the ciphers of a handshake, which
+//! are C, allocate by themselves: 1.6 KiB as long as it goes on, and `HANDSHAKES_MAX` bounds them.
 //!
 //! Each shard asks here ten times a second what share of what is new it is to refuse; by what
 //! order of worth is the admission's business ([`admission`](crate::admission)). Beside that the

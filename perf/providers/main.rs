@@ -2,7 +2,10 @@
 //! accepts it, full and resumed, with X25519 and with X25519MLKEM768; and a message of 800 bytes
 //! sealed at one end and opened at the other. Certificates are those of the lab (ECDSA P-256).
 //!
-//! In rounds that alternate, and the median of each.
+//! In rounds that alternate, and the median of each. Then the same message with the keys alone
+//! (`keys`).
+
+mod keys;
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -210,4 +213,5 @@ fn main() {
         let [full, resumed, record] = row.took.each_mut().map(|all| median(all));
         println!("{:34} {full:8.1} {resumed:8.1} {record:8.3}", row.name);
     }
+    keys::compare(ROUNDS);
 }

@@ -153,6 +153,8 @@ fn settings(section: &Section<'_>, role: &Role, folder: &Path) -> Result<Setting
     let want = "\"peers\", \"always\" or \"never\"";
     let require = section.parsed("require_client_cert", want, require)?;
     let require = require.unwrap_or_default();
+    let hybrid_key_exchange = section.flag("hybrid_key_exchange", "true or false")?;
+    let hybrid_key_exchange = hybrid_key_exchange.unwrap_or(true);
     let want = "the roots that are believed, a PEM file";
     let ca = section.text("ca", want)?;
     let ca = ca
@@ -170,6 +172,7 @@ fn settings(section: &Section<'_>, role: &Role, folder: &Path) -> Result<Setting
         require,
         peers: peers(role),
         ticket_keys: ticket_keys(role),
+        hybrid_key_exchange,
     })
 }
 

@@ -1,17 +1,20 @@
 //! TLS for the connections of a node (RFC 5246, RFC 8446, RFC 5922).
 //!
-//! - `identity`: which SIP domains a certificate is for; `trust`: whether to
-//!   believe it; `validity`: how long it lasts; `tickets`: what sessions are resumed by; `session`: one connection, without buffers of its own, whose
-//!   records `steadfast_record` opens and seals.
+//! - `files`: what the configuration names; `identity`: which SIP domains a certificate is for;
+//!   `trust`: whether to believe it; `validity`: how long it lasts; `tickets`: what sessions are
+//!   resumed by; `session`: one connection, without buffers of its own, whose records
+//!   `steadfast_record` opens and seals.
 //! - What all connections share is one immutable `Tls`, made from the files that
 //!   the configuration names. When the files change, a new one takes its place:
 //!   connections that are up keep what they were made with.
 //! - A resumed session shows no certificate again, so the one that is remembered
-//!   is verified anew each time: an authority that is trusted no more, and a
-//!   certificate that has expired, end with the ticket's use and not with its
-//!   lifetime.
+//!   is verified anew each time. A server asks a client whose certificate is not believed any more
+//!   for the one it has now: the handshake becomes a full one. A client closes the connection, and
+//!   forgets every ticket of that server, so that the next handshake is a full one.
 
+mod files;
 pub mod identity;
+mod key_exchange;
 mod session;
 mod tickets;
 mod trust;
@@ -19,13 +22,14 @@ mod validity;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::client::ResolvesClientCert;
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, ResolvesClientCert, Resumption,
+};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::{ClientHello, NoClientAuth, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig, SignatureScheme};
@@ -36,6 +40,9 @@ pub use session::{Progress, Scratch, Session};
 pub use tickets::TicketKey;
 pub use validity::{Standing, Validity};
 
+use crate::limits;
+use files::{read_pair, read_roots, validity};
+use key_exchange::provider;
 use tickets::Tickets;
 use trust::{Clients, Servers, Trust};
 
@@ -55,6 +62,9 @@ pub struct Settings {
     /// What the edges of the cluster seal session tickets with, the first one for new ones; none:
     /// each process by itself.
     pub ticket_keys: Vec<TicketKey>,
+    /// X25519MLKEM768 is taken from clients and offered to servers. It costs the accepting end
+    /// what `perf/README.md` says.
+    pub hybrid_key_exchange: bool,
 }
 
 /// A certificate chain and its key.
@@ -101,6 +111,8 @@ pub struct Tls {
     /// For clients that must.
     strict: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+    /// Those of the servers that this node connects to.
+    client_tickets: Arc<dyn ClientSessionStore>,
     shown: Arc<Shown>,
     /// When each of them is valid, with its file.
     validities: Vec<(PathBuf, Validity)>,
@@ -120,7 +132,7 @@ impl Tls {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(settings: &Settings) -> Result<Self, BadFile> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider(settings.hybrid_key_exchange));
         let pairs = settings.pairs.iter().map(|pair| read_pair(pair, &provider));
         let pairs: Vec<_> = pairs.collect::<Result<_, _>>()?;
         let files = settings.pairs.iter().map(|pair| &pair.cert);
@@ -131,6 +143,8 @@ impl Tls {
             None => None,
         };
         let shown = Arc::new(Shown(pairs));
+        let client_tickets = ClientSessionMemoryCache::new(limits::TICKETS_OF_SERVERS_MAX);
+        let client_tickets: Arc<dyn ClientSessionStore> = Arc::new(client_tickets);
         let make = || -> Result<_, rustls::Error> {
             let always = settings.require == Require::Always;
             let verified_by = trust
@@ -139,7 +153,7 @@ impl Tls {
             let keys = &settings.ticket_keys;
             let server = server(&provider, verified_by, always, &shown, keys)?;
             let strict = server_or_same(&provider, verified_by, &shown, keys, &server)?;
-            let client = client(&provider, trust.as_ref(), &shown)?;
+            let client = client(&provider, trust.as_ref(), &shown, &client_tickets)?;
             Ok((server, strict, client))
         };
         let (server, strict, client) = make().map_err(|error| BadFile {
@@ -155,6 +169,7 @@ impl Tls {
             server,
             strict,
             client,
+            client_tickets,
             shown,
             validities,
             trust,
@@ -224,7 +239,13 @@ impl Tls {
         else {
             return Ok(Vec::new());
         };
-        trust.verify(first, others, UnixTime::now())
+        let found = trust.verify(first, others, UnixTime::now());
+        if let (Err(_), Some(server)) = (&found, session.asked_for()) {
+            // A ticket would only lead to the same certificate again, and not to a new one.
+            self.client_tickets.remove_tls12_session(server);
+            while self.client_tickets.take_tls13_ticket(server).is_some() {}
+        }
+        found
     }
 }
 
@@ -285,7 +306,8 @@ fn server(
         None => builder.with_client_cert_verifier(Arc::new(NoClientAuth)),
     };
     let mut config = builder.with_cert_resolver(Arc::clone(shown) as Arc<dyn ResolvesServerCert>);
-    config.ticketer = Arc::new(Tickets::new(keys, ring::Ticketer::new()?, needed));
+    let own = aws_lc_rs::Ticketer::new()?;
+    config.ticketer = Arc::new(Tickets::new(keys, own, needed, trust.map(Arc::clone)));
     // For the record layer, which goes on where the handshake ends.
     config.enable_secret_extraction = true;
     config.key_log = Arc::new(KeyLog);
@@ -309,6 +331,7 @@ fn client(
     provider: &Arc<CryptoProvider>,
     trust: Option<&Arc<Trust>>,
     shown: &Arc<Shown>,
+    tickets: &Arc<dyn ClientSessionStore>,
 ) -> Config<ClientConfig> {
     let none = || Trust::new(&[], provider.signature_verification_algorithms).map(Arc::new);
     let trust = match trust {
@@ -322,6 +345,7 @@ fn client(
         .with_custom_certificate_verifier(Arc::new(Servers(trust)));
     let shown = Arc::clone(shown) as Arc<dyn ResolvesClientCert>;
     let mut config = builder.with_client_cert_resolver(shown);
+    config.resumption = Resumption::store(Arc::clone(tickets));
     // For the record layer, which goes on where the handshake ends.
     config.enable_secret_extraction = true;
     config.key_log = Arc::new(KeyLog);
@@ -360,66 +384,6 @@ impl ResolvesClientCert for Shown {
     fn has_certs(&self) -> bool {
         !self.0.is_empty()
     }
-}
-
-type Named = (Vec<Box<str>>, Arc<CertifiedKey>);
-
-fn read_pair(pair: &Pair, provider: &CryptoProvider) -> Result<Named, BadFile> {
-    let bad = |path: &Path, why: String| BadFile {
-        path: path.to_owned(),
-        why,
-    };
-    let chain = read_certificates(&pair.cert)?;
-    let key = PrivateKeyDer::from_pem_file(&pair.key);
-    let key = key.map_err(|why| bad(&pair.key, format!("holds no private key in PEM ({why})")))?;
-    let key = provider.key_provider.load_private_key(key);
-    let key =
-        key.map_err(|why| bad(&pair.key, format!("holds a key that is not usable ({why})")))?;
-    let names = chain.first().map(|first| identities(first));
-    let names = names
-        .transpose()
-        .map_err(|why| bad(&pair.cert, format!("cannot be read ({why})")))?;
-    let pair_up = CertifiedKey::new(chain, key);
-    pair_up.keys_match().map_err(|why| {
-        let key = pair.key.display();
-        let why = format!("is not the certificate of the key in {key} ({why})");
-        bad(&pair.cert, why)
-    })?;
-    Ok((names.unwrap_or_default(), Arc::new(pair_up)))
-}
-
-fn validity(file: &Path, (_, pair): &Named) -> Result<(PathBuf, Validity), BadFile> {
-    let chain = pair.cert.iter().map(|certificate| &**certificate);
-    match Validity::of(chain) {
-        Ok(validity) => Ok((file.to_owned(), validity)),
-        Err(why) => Err(BadFile {
-            path: file.to_owned(),
-            why: format!("cannot be read ({why})"),
-        }),
-    }
-}
-
-fn read_roots(path: &Path, provider: &CryptoProvider) -> Result<Trust, BadFile> {
-    let roots = read_certificates(path)?;
-    Trust::new(&roots, provider.signature_verification_algorithms).map_err(|why| BadFile {
-        path: path.to_owned(),
-        why: format!("holds a certificate that is no authority's ({why})"),
-    })
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BadFile> {
-    let bad = |why: String| BadFile {
-        path: path.to_owned(),
-        why,
-    };
-    let found = CertificateDer::pem_file_iter(path);
-    let found = found.map_err(|why| bad(format!("cannot be read ({why})")))?;
-    let found: Result<Vec<_>, _> = found.collect();
-    let found = found.map_err(|why| bad(format!("is not PEM ({why})")))?;
-    if found.is_empty() {
-        return Err(bad("holds no certificate in PEM".to_owned()));
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! The only place that knows ciphers, nonces and additional data. A number is used up with the
 //! record that it opened or sealed, and never set back.
 //!
-//! Secrets and keys are wiped where they stand. What ring makes of a key is not, as under rustls:
-//! it lives for a call on the stack, or for as long as a session keeps it. Nor is what a session
+//! Secrets and keys are wiped where they stand. What ring makes of a key is not: it lives for a
+//! call on the stack, or for as long as a session keeps it. Nor is what a session
 //! leaves on the stack when it moves into its place, once, after the handshake.
 
 use std::ops::Range;

@@ -206,6 +206,7 @@ impl Who {
             require: tls::Require::Never,
             peers: Vec::new(),
             ticket_keys: Vec::new(),
+            hybrid_key_exchange: true,
         };
         let loaded = Tls::load(&settings);
         loaded

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use rustls::crypto::ring;
+use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, NamedGroup, RootCertStore, StreamOwned};
 
-use crate::lab::{EDGES, Lab};
+use crate::lab::{EDGES, Lab, metric};
 use crate::tool::Tool;
 
 /// openssl as a phone of `edge`, with these options too.
@@ -78,6 +79,83 @@ fn openssl_updates_its_keys_and_resumes_at_every_edge() {
     older.hear("no renegotiation");
 }
 
+/// A phone over TLS that keeps its bytes to itself until it is told to send them.
+struct Phone {
+    session: ClientConnection,
+    socket: TcpStream,
+}
+
+impl Phone {
+    /// Shakes hands with an edge, which gets its choice of these key exchanges.
+    fn meet(lab: &Lab, edge: &str, groups: &[&'static dyn SupportedKxGroup]) -> Self {
+        let mut roots = RootCertStore::empty();
+        let root = CertificateDer::from_pem_file(lab.path("lab/ca.pem")).expect("a root");
+        roots.add(root).expect("a root");
+        let provider = CryptoProvider {
+            kx_groups: groups.to_vec(),
+            ..aws_lc_rs::default_provider()
+        };
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .expect("the library knows its versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = "edge.example.com".try_into().expect("a name");
+        let mut session = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let mut socket = TcpStream::connect((edge, 5061)).expect("the edge listens");
+        let limit = Some(crate::tool::PATIENCE);
+        socket.set_read_timeout(limit).expect("a time limit");
+        while session.is_handshaking() {
+            session.complete_io(&mut socket).expect("they agree");
+        }
+        Self { session, socket }
+    }
+
+    fn group(&self) -> NamedGroup {
+        let group = self.session.negotiated_key_exchange_group();
+        group.expect("the handshake is over").name()
+    }
+
+    /// A message as a record, not yet sent.
+    fn sealed(&mut self, message: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let written = self.session.writer().write_all(message.as_bytes());
+        written.expect("there is room");
+        while self.session.wants_write() {
+            self.session
+                .write_tls(&mut bytes)
+                .expect("a vector takes it");
+        }
+        bytes
+    }
+}
+
+#[test]
+fn a_phone_gets_the_key_exchange_that_it_would_rather_have() {
+    let lab = Lab::start_with("records-groups", &["--tls"]);
+    let (hybrid, classical) = (kx_group::X25519MLKEM768, kx_group::X25519);
+    for (groups, want) in [
+        (&[hybrid, classical][..], NamedGroup::X25519MLKEM768),
+        (&[classical, hybrid], NamedGroup::X25519),
+        (&[classical], NamedGroup::X25519),
+    ] {
+        assert_eq!(Phone::meet(&lab, EDGES[0], groups).group(), want);
+    }
+    // From the next connection on, once the file says so.
+    let file = lab.path("lab/e1.toml");
+    let text = std::fs::read_to_string(&file).expect("the lab has written it");
+    let text = text.replace("[tls]\n", "[tls]\nhybrid_key_exchange = false\n");
+    std::fs::write(&file, text).expect("a file can be written");
+    let mut reload = crate::lab::steadfast();
+    let output = reload.arg("reload").arg("--node").arg(&file).output();
+    let output = output.expect("it starts");
+    assert!(output.status.success(), "{output:?}");
+    let phone = Phone::meet(&lab, EDGES[0], &[hybrid, classical]);
+    assert_eq!(phone.group(), NamedGroup::X25519);
+    let phone = Phone::meet(&lab, EDGES[1], &[hybrid, classical]);
+    assert_eq!(phone.group(), NamedGroup::X25519MLKEM768);
+}
+
 #[test]
 fn a_goodbye_is_answered_with_one() {
     // RFC 5246 §7.2.1, RFC 8446 §6.1
@@ -86,7 +164,7 @@ fn a_goodbye_is_answered_with_one() {
     let root = CertificateDer::from_pem_file(lab.path("lab/ca.pem")).expect("a root");
     roots.add(root).expect("a root");
     for version in rustls::ALL_VERSIONS {
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[version])
             .expect("a version")
             .with_root_certificates(roots.clone())

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite};
 use steadfast_record::{Handshake, KeyLog, Progress, Role, Session, Stand, Tickets};
@@ -28,7 +28,7 @@ impl Suite {
 
 /// Each version with each cipher.
 pub(crate) const SUITES: [Suite; 6] = {
-    use ring::cipher_suite as all;
+    use aws_lc_rs::cipher_suite as all;
     [
         Suite {
             ours: all::TLS13_AES_128_GCM_SHA256,
@@ -123,7 +123,7 @@ impl Drop for Identity {
 fn provider(suite: Suite) -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![suite.ours],
-        ..ring::default_provider()
+        ..aws_lc_rs::default_provider()
     })
 }
 

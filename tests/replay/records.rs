@@ -6,8 +6,8 @@
 //!
 //! The peer seals by itself, with HMAC and SHA-2 of other crates for its keys.
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use hmac::{Hmac, Mac as _};
-use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use sha2::{Sha256, Sha384};
 use steadfast_record::{Cipher, Keys, Role, Secret, Session, Stand, State};
 

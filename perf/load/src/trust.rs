@@ -50,7 +50,7 @@ impl Trust {
         if roots.is_empty() {
             return Err(unusable(&"it holds no certificate"));
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .build()

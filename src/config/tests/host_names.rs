@@ -120,6 +120,19 @@ fn certificates_prove_the_names_that_phones_resolve() {
     );
     let without = text.replace("member_names = true\n", "");
     assert_eq!(read(&without).unwrap().unproven.len(), 0);
+    // How keys are agreed on.
+    let is_hybrid = |more: &str| {
+        let config = read(&format!("{without}{more}"))?;
+        Ok::<_, Mistake>(config.tls.unwrap().hybrid_key_exchange)
+    };
+    assert!(is_hybrid("").unwrap());
+    assert!(is_hybrid("hybrid_key_exchange = true\n").unwrap());
+    assert!(!is_hybrid("hybrid_key_exchange = false\n").unwrap());
+    let said = is_hybrid("hybrid_key_exchange = \"no\"\n").err().unwrap();
+    assert_eq!(
+        said.to_string(),
+        "e1.toml, line 10: [tls] `hybrid_key_exchange` must be true or false, and is a text"
+    );
     certificate(
         &folder,
         &[

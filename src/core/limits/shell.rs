@@ -64,6 +64,9 @@ pub const TICKET_KEY_TIME: Duration = Duration::from_secs(6 * 60 * 60);
 /// Bytes of a session ticket that is looked at: more than a session with certificates takes, and as
 /// much as a record holds. A longer one is none of ours: the handshake is a full one.
 pub const TICKET_MAX: usize = 16 * 1024;
+/// Servers whose session tickets are kept, homes and edges: more than there are. Of one more that
+/// of the server that was met first is forgotten, and the next handshake with it is a full one.
+pub const TICKETS_OF_SERVERS_MAX: usize = 256;
 /// Bytes of messages encrypted before the kernel is asked to take them, about.
 pub const TLS_WRITE_MAX: usize = 64 * 1024;
 /// SIP domains of one certificate: the cluster's, that of each of its members, and

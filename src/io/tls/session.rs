@@ -20,6 +20,8 @@ pub struct Session {
     held: Vec<u8>,
     /// The certificates that the peer has shown, its own first.
     certificates: Vec<CertificateDer<'static>>,
+    /// The name that a server had to prove; as long as the certificates are kept.
+    server: Option<Box<ServerName<'static>>>,
     role: Role,
     is_resumed: bool,
 }
@@ -70,7 +72,11 @@ impl Session {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, Error> {
-        Handshake::client(config, name).map(|it| Self::new(it, Role::Client))
+        let server = Some(Box::new(name.clone()));
+        Handshake::client(config, name).map(|it| Self {
+            server,
+            ..Self::new(it, Role::Client)
+        })
     }
 
     fn new(handshake: Handshake, role: Role) -> Self {
@@ -78,6 +84,7 @@ impl Session {
             side: Side::Handshake(Box::new(handshake)),
             held: Vec::new(),
             certificates: Vec::new(),
+            server: None,
             role,
             is_resumed: false,
         }
@@ -106,10 +113,16 @@ impl Session {
         &self.certificates
     }
 
+    /// The server that was connected to.
+    pub(crate) fn asked_for(&self) -> Option<&ServerName<'static>> {
+        self.server.as_deref()
+    }
+
     /// Lets go of the certificates, once the shard knows who is there: they are a few KiB, which an
     /// idle connection is not to hold.
     pub(crate) fn forget_peer(&mut self) {
         self.certificates = Vec::new();
+        self.server = None;
     }
 
     /// The handshake took up an earlier session, so that nobody has looked at
@@ -269,6 +282,7 @@ impl Session {
             side: Side::Up(session, None),
             held,
             certificates: Vec::new(),
+            server: None,
             // Of no use after the handshake.
             role: Role::Server,
             is_resumed: false,

@@ -1,6 +1,7 @@
 //! Two ends of TLS that hand each other their bytes, with certificates of an
 //! authority that is made for the test.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
@@ -11,6 +12,7 @@ use rustls::{AlertDescription, CertificateError};
 
 use super::*;
 
+mod key_exchange;
 mod resumption;
 
 /// An authority, and a folder for its files.
@@ -66,6 +68,7 @@ impl Authority {
             require,
             peers: vec![(PEER, 32)],
             ticket_keys: Vec::new(),
+            hybrid_key_exchange: true,
         }
     }
 

@@ -12,6 +12,8 @@
 //!   has the key could write a session with a home's public certificate, and be that home at every
 //!   edge. Those sessions too are sealed with a key of this process, and where a certificate must be
 //!   shown it alone seals.
+//! - A ticket of a client whose certificate is not believed any more opens nothing: its handshake
+//!   becomes a full one, in which it shows the certificate that it has now.
 //! - What is left to the holder of the key: a phone that takes up a session asks its edge for no
 //!   certificate. So who sits on the way of that phone, sees its ticket and has the key can play the
 //!   edge to it, until the phone shakes hands anew with an edge. The file is as secret as the
@@ -20,13 +22,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use hmac::{Hmac, Mac as _};
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::rand::{SecureRandom as _, SystemRandom};
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ProducesTickets;
 use sha2::Sha256;
 
+use super::trust::Trust;
 use crate::limits;
 
 /// A key that the edges of a cluster have in common.
@@ -45,6 +48,8 @@ pub(super) struct Tickets {
     shared: Vec<TicketKey>,
     /// Of this process.
     own: Arc<dyn ProducesTickets>,
+    /// What the certificates of clients are verified with.
+    trust: Option<Arc<Trust>>,
     random: SystemRandom,
 }
 
@@ -53,11 +58,17 @@ type Name = [u8; 16];
 
 impl Tickets {
     /// `needed`: of clients that must show a certificate.
-    pub(super) fn new(shared: &[TicketKey], own: Arc<dyn ProducesTickets>, needed: bool) -> Self {
+    pub(super) fn new(
+        shared: &[TicketKey],
+        own: Arc<dyn ProducesTickets>,
+        needed: bool,
+        trust: Option<Arc<Trust>>,
+    ) -> Self {
         let shared = if needed { &[] } else { shared };
         Self {
             shared: shared.to_vec(),
             own,
+            trust,
             random: SystemRandom::new(),
         }
     }
@@ -93,6 +104,20 @@ impl Tickets {
         let len = opened.ok()?.len();
         plain.truncate(len);
         Some(plain)
+    }
+
+    /// Whether the certificates of a session's client are believed now, if it has shown any.
+    fn is_believed(&self, session: &[u8]) -> bool {
+        let Some(chain) = certificates(session) else {
+            return false;
+        };
+        match (chain.split_first(), &self.trust) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some((first, others)), Some(trust)) => {
+                trust.verify(first, others, UnixTime::now()).is_ok()
+            }
+        }
     }
 }
 
@@ -142,7 +167,8 @@ impl ProducesTickets for Tickets {
         }
         let shared = self.open(period(), ticket);
         let shared = shared.filter(|plain| is_shared(plain));
-        shared.or_else(|| self.own.decrypt(ticket))
+        let own = || self.own.decrypt(ticket).filter(|it| self.is_believed(it));
+        shared.or_else(own)
     }
 }
 
@@ -154,20 +180,51 @@ pub(super) fn period() -> u32 {
 
 /// Whether a session may pass through the key in common: one of TLS 1.3 whose client has shown no
 /// certificate. Anything that cannot be read so far is taken for none.
+fn is_shared(session: &[u8]) -> bool {
+    matches!(parts(session), Some(([3, 4], [0 | 1, 0, ..])))
+}
+
+/// What the client of a session has shown, its own certificate first; `None` for what cannot be
+/// read so far.
+fn certificates(session: &[u8]) -> Option<Vec<CertificateDer<'_>>> {
+    let list = match parts(session)? {
+        (_, [0 | 1, 0, ..]) => return Some(Vec::new()),
+        (_, [0 | 1, 1, list @ ..]) => list,
+        _ => return None,
+    };
+    let (mut list, _) = long(list)?;
+    let mut chain = Vec::new();
+    while !list.is_empty() {
+        let (certificate, behind) = long(list)?;
+        chain.push(certificate.into());
+        list = behind;
+    }
+    Some(chain)
+}
+
+/// The version of a session, and what stands behind its secret.
 ///
 /// As rustls writes it: the name that the client has asked for, if it has; the version; the suite;
-/// the secret; whether a master secret is an extended one; whether certificates follow. Should
-/// another rustls write it otherwise, `the_key_in_common_makes_nobody_a_home` fails.
-fn is_shared(session: &[u8]) -> bool {
+/// the secret; whether a master secret is an extended one; whether certificates follow; those.
+/// Should another rustls write it otherwise, `the_key_in_common_makes_nobody_a_home` and
+/// `a_client_with_a_certificate_resumes_where_it_has_shown_it` fail.
+fn parts(session: &[u8]) -> Option<([u8; 2], &[u8])> {
     let rest = match session {
-        [0, rest @ ..] => Some(rest),
-        [1, rest @ ..] => behind(rest),
-        _ => None,
+        [0, rest @ ..] => rest,
+        [1, rest @ ..] => behind(rest)?,
+        _ => return None,
     };
-    match rest {
-        Some([3, 4, _, _, rest @ ..]) => matches!(behind(rest), Some([0 | 1, 0, ..])),
-        _ => false,
-    }
+    let [major, minor, _, _, rest @ ..] = rest else {
+        return None;
+    };
+    Some(([*major, *minor], behind(rest)?))
+}
+
+/// Bytes whose number stands in three before them, and what follows.
+fn long(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&[high, mid, low], rest) = bytes.split_first_chunk()?;
+    let len = u32::from_be_bytes([0, high, mid, low]);
+    rest.split_at_checked(usize::try_from(len).ok()?)
 }
 
 /// What follows bytes whose number stands in one before them.
@@ -182,8 +239,8 @@ mod tests {
 
     fn tickets(keys: &[u8], needed: bool) -> Tickets {
         let keys: Vec<_> = keys.iter().map(|&key| TicketKey([key; 32])).collect();
-        let own = rustls::crypto::ring::Ticketer::new().unwrap();
-        Tickets::new(&keys, own, needed)
+        let own = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
+        Tickets::new(&keys, own, needed, None)
     }
 
     #[test]
@@ -229,26 +286,39 @@ mod tests {
     fn sessions_of_tls_12_and_with_certificates_are_sealed_with_a_key_of_the_process() {
         let (one, other) = (tickets(&[1], false), tickets(&[1], false));
         let (none, named): (&[u8], &[u8]) = (&[0], &[1, 2, b'e', b'x']);
-        for (session, is_shared) in [
-            (session(none, [3, 4], &[0, 0, 0]), true),
-            (session(named, [3, 4], &[0, 0, 0]), true),
-            (session(none, [3, 4], &[1, 0, 0]), true),
-            (session(none, [3, 3], &[0, 0, 0]), false),
-            (session(&[1, 2, 3, 4], [3, 3], &[0, 0, 0]), false),
-            // Certificates of the client, and what may be some.
-            (session(none, [3, 4], &[0, 1, 0, 0, 0, 0]), false),
-            (session(named, [3, 4], &[0, 1, 0, 0, 0, 0]), false),
-            (session(none, [3, 4], &[0, 2, 0]), false),
-            (session(none, [3, 4], &[2, 0, 0]), false),
+        for (session, is_shared, is_own) in [
+            (session(none, [3, 4], &[0, 0, 0]), true, true),
+            (session(named, [3, 4], &[0, 0, 0]), true, true),
+            (session(none, [3, 4], &[1, 0, 0]), true, true),
+            (session(none, [3, 3], &[0, 0, 0]), false, true),
+            (session(&[1, 2, 3, 4], [3, 3], &[0, 0, 0]), false, true),
+            // An empty list of certificates; one that nobody vouches for.
+            (session(none, [3, 4], &[0, 1, 0, 0, 0, 0]), false, true),
+            (session(named, [3, 4], &[0, 1, 0, 0, 0, 0]), false, true),
+            (
+                session(none, [3, 4], &[0, 1, 0, 0, 4, 0, 0, 1, 9]),
+                false,
+                false,
+            ),
+            // What may be certificates.
+            (session(none, [3, 4], &[0, 2, 0]), false, false),
+            (session(none, [3, 4], &[2, 0, 0]), false, false),
             // Cut.
-            (session(none, [3, 4], &[0]), false),
-            (session(none, [3, 4], &[]), false),
-            (vec![0, 3, 4, 19, 1, 9, 0, 0, 0], false),
-            (vec![1, 200, 3, 4], false),
-            (vec![2, 3, 4, 19, 1, 0, 0, 0], false),
+            (session(none, [3, 4], &[0, 1, 0, 0, 4, 0, 0]), false, false),
+            (
+                session(none, [3, 4], &[0, 1, 0, 0, 4, 0, 0, 2, 9]),
+                false,
+                false,
+            ),
+            (session(none, [3, 4], &[0]), false, false),
+            (session(none, [3, 4], &[]), false, false),
+            (vec![0, 3, 4, 19, 1, 9, 0, 0, 0], false, false),
+            (vec![1, 200, 3, 4], false, false),
+            (vec![2, 3, 4, 19, 1, 0, 0, 0], false, false),
         ] {
             let ticket = one.encrypt(&session).unwrap();
-            assert_eq!(one.decrypt(&ticket).as_ref(), Some(&session));
+            let opened = one.decrypt(&ticket);
+            assert_eq!(opened, is_own.then(|| session.clone()), "{session:?}");
             assert_eq!(other.decrypt(&ticket).is_some(), is_shared, "{session:?}");
             // Whoever has the key seals what he likes.
             let forged = one.seal(period(), &session).unwrap();

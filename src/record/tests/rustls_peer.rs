@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, Connection, Error, RootCertStore,
@@ -32,7 +32,7 @@ impl Configs {
         roots.add(made.cert.der().clone()).unwrap();
         let provider = Arc::new(CryptoProvider {
             cipher_suites: suites.to_vec(),
-            ..ring::default_provider()
+            ..aws_lc_rs::default_provider()
         });
         let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -51,7 +51,7 @@ impl Configs {
         ) = (true, true);
         (client.max_fragment_size, server.max_fragment_size) = (most, most);
         (client.key_log, server.key_log) = (Arc::new(KeyLog), Arc::new(KeyLog));
-        server.ticketer = ring::Ticketer::new().unwrap();
+        server.ticketer = aws_lc_rs::Ticketer::new().unwrap();
         Self {
             client: Arc::new(client),
             server: Arc::new(server),
@@ -149,7 +149,7 @@ const ROLES: [Role; 2] = [Role::Client, Role::Server];
 
 #[test]
 fn every_suite_is_taken_over_and_spoken() {
-    for suite in ring::ALL_CIPHER_SUITES {
+    for suite in aws_lc_rs::ALL_CIPHER_SUITES {
         if suite
             .suite()
             .as_str()
@@ -187,8 +187,8 @@ fn every_suite_is_taken_over_and_spoken() {
 #[test]
 fn a_handshake_may_come_in_many_records() {
     for suite in [
-        ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
-        ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256,
+        aws_lc_rs::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
     ] {
         let configs = Configs::with_fragments(&[suite], Some(40));
         for (role, piece) in ROLES
@@ -206,7 +206,7 @@ fn a_handshake_may_come_in_many_records() {
 
 #[test]
 fn a_message_that_comes_with_the_end_of_the_handshake_is_the_sessions() {
-    for suite in ring::ALL_CIPHER_SUITES {
+    for suite in aws_lc_rs::ALL_CIPHER_SUITES {
         if suite
             .suite()
             .as_str()
@@ -236,7 +236,7 @@ fn a_message_that_comes_with_the_end_of_the_handshake_is_the_sessions() {
 
 #[test]
 fn keys_are_updated_with_rustls_both_ways() {
-    for suite in ring::ALL_CIPHER_SUITES {
+    for suite in aws_lc_rs::ALL_CIPHER_SUITES {
         if suite.tls13().is_none() {
             continue;
         }
@@ -269,8 +269,8 @@ fn keys_are_updated_with_rustls_both_ways() {
 #[test]
 fn rustls_hears_why_and_is_heard() {
     for suite in [
-        ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
-        ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256,
+        aws_lc_rs::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
     ] {
         let configs = Configs::new(&[suite]);
         for role in ROLES {
@@ -300,8 +300,8 @@ fn rustls_hears_why_and_is_heard() {
 #[test]
 fn tickets_resume_sessions_in_both_roles() {
     for suite in [
-        ring::cipher_suite::TLS13_AES_256_GCM_SHA384,
-        ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384,
+        aws_lc_rs::cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
     ] {
         let configs = Configs::new(&[suite]);
         for round in 0..3 {
@@ -335,7 +335,7 @@ fn tickets_resume_sessions_in_both_roles() {
 
 #[test]
 fn secrets_of_another_connection_are_refused() {
-    let suite = ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let suite = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
     let configs = Configs::new(&[suite]);
     let complete = || {
         let (mut ours, mut theirs) = (configs.ours(Role::Server), configs.theirs(Role::Server));
@@ -367,7 +367,7 @@ fn secrets_of_another_connection_are_refused() {
 
 #[test]
 fn what_is_no_tls_is_refused_by_its_first_bytes() {
-    let configs = Configs::new(ring::ALL_CIPHER_SUITES);
+    let configs = Configs::new(aws_lc_rs::ALL_CIPHER_SUITES);
     let mut ours = configs.ours(Role::Server);
     let (mut bytes, mut out) = (*b"OPTIONS sip:h.example SIP/2.0\r\n", Vec::new());
     ours.receive(&mut bytes, &mut out).unwrap_err();

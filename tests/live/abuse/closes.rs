@@ -80,7 +80,7 @@ fn dash(from: SocketAddr, to: SocketAddr, hello: &[u8], is_polite: bool) -> std:
 
 /// The first words of a TLS client.
 fn client_hello() -> Vec<u8> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider has ciphers for them")

@@ -47,12 +47,13 @@ pub(super) fn trust(ca: &Path) -> Arc<ClientConfig> {
         let certificate = certificate.expect("it is PEM");
         roots.add(certificate).expect("it is an authority's");
     }
-    let config =
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the library knows its versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    let config = ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .expect("the library knows its versions")
+    .with_root_certificates(roots)
+    .with_no_client_auth();
     Arc::new(config)
 }
 

@@ -16,7 +16,7 @@ use crate::run;
 fn serve(name: &str, tickets: usize) -> (SocketAddr, PathBuf) {
     let made = rcgen::generate_simple_self_signed(["edge.example.com".to_owned()]).expect("a key");
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("a suite")

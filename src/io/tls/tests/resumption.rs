@@ -100,7 +100,8 @@ fn the_key_in_common_makes_nobody_a_home() {
     config.ticketer = Arc::clone(&spy) as Arc<dyn ProducesTickets>;
     edge.server = Arc::new(config);
     let keys = [TicketKey([1; 32])];
-    let made = || Tickets::new(&keys, ring::Ticketer::new().unwrap(), false);
+    let own = || aws_lc_rs::Ticketer::new().unwrap();
+    let made = || Tickets::new(&keys, own(), false, edge.trust.clone());
     for (client, is_taken) in [(&phone, true), (&home, false)] {
         let (_, far) = meet(client, &edge, PHONE, "edge.example");
         assert_eq!(far.peer().is_empty(), is_taken);
@@ -150,7 +151,7 @@ fn a_session_of_tls_12_is_resumed_where_it_was() {
     };
     let mut phone = Tls::load(&ca.settings(Vec::new(), Require::Never)).unwrap();
     let trust = Arc::clone(phone.trust.as_ref().unwrap());
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap()
         .dangerous()
@@ -167,27 +168,74 @@ fn a_session_of_tls_12_is_resumed_where_it_was() {
     assert_eq!(resumed[..3], [false, true, false]);
 }
 
+/// Shows other certificates from here on, and keeps its tickets, as a node of somebody else may.
+fn renew(node: &mut Tls, pair: &Pair) {
+    let shown = Arc::new(Shown(vec![
+        read_pair(pair, &provider(true)).expect("the files are good"),
+    ]));
+    let mut server = ServerConfig::clone(&node.server);
+    server.cert_resolver = Arc::clone(&shown) as Arc<dyn ResolvesServerCert>;
+    // The tickets of those who must show a certificate, as those of a peer.
+    let mut strict = ServerConfig::clone(&node.strict);
+    strict.cert_resolver = Arc::clone(&shown) as Arc<dyn ResolvesServerCert>;
+    let mut client = ClientConfig::clone(&node.client);
+    client.client_auth_cert_resolver = shown;
+    (node.server, node.strict, node.client) =
+        (Arc::new(server), Arc::new(strict), Arc::new(client));
+}
+
 #[test]
 fn a_certificate_that_has_expired_meanwhile_ends_with_the_ticket() {
     let ca = Authority::new("meanwhile");
     let end = SystemTime::now() + Duration::from_secs(3);
     let brief = |params: &mut CertificateParams| params.not_after = end.into();
-    let edge = ca.node(ca.pair(&["sip:e.example"], brief), Require::Peers);
-    let home = ca.node(ca.pair(&["sip:h.example"], brief), Require::Peers);
-    let (first, _) = meet(&edge, &home, PEER, "h.example");
-    assert!(!first.is_resumed());
-    let (near, far) = meet(&edge, &home, PEER, "h.example");
-    assert!(near.is_resumed() && far.is_resumed());
-    assert_eq!(home.identities(&far).unwrap().join(" "), "e.example");
-    assert_eq!(edge.identities(&near).unwrap().join(" "), "h.example");
+    let edge = |change: &dyn Fn(&mut CertificateParams)| {
+        ca.node(ca.pair(&["sip:e.example"], change), Require::Peers)
+    };
+    let home = |change: &dyn Fn(&mut CertificateParams)| {
+        ca.node(ca.pair(&["sip:h.example"], change), Require::Peers)
+    };
+    let lasting = |_: &mut CertificateParams| ();
+    let (mut brief_edge, lasting_home) = (edge(&brief), home(&lasting));
+    let (lasting_edge, mut brief_home) = (edge(&lasting), home(&brief));
+    let both = [(&brief_edge, &lasting_home), (&lasting_edge, &brief_home)];
+    for ((edge, home), is_resumed) in both.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        let (near, far) = meet(edge, home, PEER, "h.example");
+        assert_eq!(
+            (near.is_resumed(), far.is_resumed()),
+            (is_resumed, is_resumed)
+        );
+        assert_eq!(home.identities(&far).unwrap().join(" "), "e.example");
+        assert_eq!(edge.identities(&near).unwrap().join(" "), "h.example");
+    }
     let left = end.duration_since(SystemTime::now()).unwrap_or_default();
     std::thread::sleep(left + Duration::from_millis(1_100));
-    // Nobody looks at a certificate here but `identities`.
-    let (near, far) = meet(&edge, &home, PEER, "h.example");
-    assert!(near.is_resumed() && far.is_resumed());
+    // A server asks for the certificate, and a new one is as good as ever.
+    let want = "its certificate has expired";
+    check_refused(&brief_edge, &lasting_home, PEER, "h.example", want);
+    renew(&mut brief_edge, &ca.pair(&["sip:e.example"], lasting));
+    for is_resumed in [false, true] {
+        let (_, far) = meet(&brief_edge, &lasting_home, PEER, "h.example");
+        assert_eq!(far.is_resumed(), is_resumed);
+        assert_eq!(
+            lasting_home.identities(&far).unwrap().join(" "),
+            "e.example"
+        );
+    }
+    // A client sees what it has kept of the server, once.
+    renew(&mut brief_home, &ca.pair(&["sip:h.example"], lasting));
+    let (near, _) = meet(&lasting_edge, &brief_home, PEER, "h.example");
+    assert!(near.is_resumed());
     let expired = CertificateError::Expired.into();
-    assert_eq!(home.identities(&far).unwrap_err(), expired);
-    assert_eq!(edge.identities(&near).unwrap_err(), expired);
+    assert_eq!(lasting_edge.identities(&near).unwrap_err(), expired);
+    for is_resumed in [false, true] {
+        let (near, _) = meet(&lasting_edge, &brief_home, PEER, "h.example");
+        assert_eq!(near.is_resumed(), is_resumed);
+        assert_eq!(
+            lasting_edge.identities(&near).unwrap().join(" "),
+            "h.example"
+        );
+    }
 }
 
 #[test]
