@@ -210,6 +210,7 @@ impl Shard {
             Input::Connected { stream, identities } => self.connected(now, stream, identities),
             Input::Stream { stream, bytes } => self.stream(now, stream, bytes),
             Input::Closed { stream } => self.closed(now, stream),
+            Input::UsedUp { stream } => self.used_up(now, stream),
             Input::Resolved { name, records } => match self.role_mut(now) {
                 RoleMut::Proxy(proxy, mut turn) => proxy.resolved(&mut turn, name, &records),
                 RoleMut::Agent(..) => {}

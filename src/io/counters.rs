@@ -40,6 +40,8 @@ steadfast_core::counters! {
     tls_opened,
     /// Handshakes of either kind that took up an earlier session.
     tls_resumed,
+    /// TLS 1.2 connections whose key has few records left: another one takes their place.
+    tls_used_up,
     /// TLS connections closed because the protocol was broken, nobody was
     /// proven, or the handshake took too long.
     tls_failed,

@@ -47,6 +47,8 @@ pub(super) struct Streams {
     /// By when its peer has to close it, too, in order of time.
     closing: VecDeque<(Instant, Slot)>,
     gone: Vec<StreamId>,
+    /// Streams whose keys come to their end.
+    used_up: Vec<StreamId>,
     /// Connections whose peer sends nothing more.
     ended: Vec<Slot>,
     /// Accepted connections in their TLS handshake.
@@ -103,6 +105,7 @@ impl Streams {
             handshakes: VecDeque::new(),
             closing: VecDeque::new(),
             gone: Vec::new(),
+            used_up: Vec::new(),
             ended: Vec::new(),
             handshaking: 0,
             ready: VecDeque::new(),
@@ -160,7 +163,13 @@ impl Streams {
                 continue;
             };
             connection.is_unflushed = false;
-            match connection.stage(ring, slot, &mut self.scratch) {
+            let staged = connection.stage(ring, slot, &mut self.scratch);
+            if let (State::Open(stream), Some(wire)) = (connection.state, &mut connection.tls)
+                && wire.comes_to_its_end()
+            {
+                self.used_up.push(stream);
+            }
+            match staged {
                 Ok(Staged::All) => self.is_in_a_hurry |= connection.state == State::Closing,
                 Ok(Staged::Part) => self.is_in_a_hurry = true,
                 Ok(Staged::Nothing) if connection.state == State::Closing => self.end(ring, slot),
@@ -300,6 +309,12 @@ impl Streams {
     /// A stream that ended without being told to, if there is one left.
     pub(super) fn take_gone(&mut self) -> Option<StreamId> {
         self.gone.pop()
+    }
+
+    /// A stream that is to be replaced before its keys have sealed all that they may, if there is
+    /// one left.
+    pub(super) fn take_used_up(&mut self) -> Option<StreamId> {
+        self.used_up.pop()
     }
 
     /// Number of connections, those that are closing included.

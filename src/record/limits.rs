@@ -14,6 +14,12 @@ pub const EXPANSION_MAX: usize = 256;
 /// none, and closes.
 pub const AES_GCM_RECORDS_MAX: u64 = 1 << 24;
 
+/// Records that a key of TLS 1.2 has left when its connection is to be replaced
+/// ([`Session::is_nearly_used_up`](crate::Session::is_nearly_used_up)): as many as what is under way
+/// may still need. At 20,000 a second it lasts for 52 s, and transactions end within 32 s (RFC 3261
+/// §17); what rings for longer has few.
+pub const RECORDS_LEFT: u64 = 1 << 20;
+
 /// Records sealed under one key of ChaCha20-Poly1305, whose own bound lies beyond the sequence
 /// numbers (RFC 8446 §5.5): these must not run over. What happens is as for AES-GCM.
 pub const CHACHA20_RECORDS_MAX: u64 = 1 << 62;
@@ -52,6 +58,10 @@ pub(crate) const TAG_LEN: usize = 16;
 const _: () = assert!(
     EXPANSION_MAX > TAG_LEN + 1,
     "a full record fits without padding"
+);
+const _: () = assert!(
+    RECORDS_LEFT < AES_GCM_RECORDS_MAX / 8,
+    "most of a key is used"
 );
 const _: () = assert!(
     CHACHA20_RECORDS_MAX < u64::MAX / 2,

@@ -9,6 +9,7 @@ use ring::aead::LessSafeKey;
 
 use crate::failure::Failure;
 use crate::keys::{Half, Secret};
+use crate::limits;
 use crate::message::Message;
 use crate::role::Role;
 use crate::suite::{Cipher, Suite, Version};
@@ -154,6 +155,16 @@ impl Session {
     #[must_use]
     pub const fn has_new_keys(&self) -> bool {
         self.has_new_keys
+    }
+
+    /// The key that this side seals with has few records left and none will follow it, as in TLS
+    /// 1.2: another connection is to take the place of this one (RFC 9325 §4.4). What waits for
+    /// nothing is sealed as before, until [`Unsealed::Exhausted`](crate::Unsealed::Exhausted).
+    #[must_use]
+    pub fn is_nearly_used_up(&self) -> bool {
+        let most = self.suite.records_max();
+        let left = most.saturating_sub(self.tx.sequence);
+        self.suite.version == Version::Tls12 && left <= limits::RECORDS_LEFT
     }
 
     /// Version and cipher.

@@ -47,6 +47,10 @@ pub const FLOW_TIMER_SPREAD: u32 = 5;
 /// Silence after which a stream that was promised Flow-Timer is dead: longer
 /// than announced (RFC 5626 §5.4).
 pub const FLOW_SILENCE_MAX: Duration = Duration::from_secs(150);
+/// How long a connection that has been replaced is kept before the next look whether anything
+/// waits on it: in that time all requests end that get no provisional response, and what is
+/// under way from the far side has come (64·T1, RFC 3261 §17).
+pub(crate) const REPLACED_STREAM_CHECK: Duration = Duration::from_secs(32);
 /// Time in which an accepted stream must bring its first whole message: a
 /// phone connects because it has something to say. Later: it is closed.
 pub const FIRST_MESSAGE_MAX: Duration = Duration::from_secs(20);

@@ -92,6 +92,12 @@ pub enum Input<'a> {
         /// Which.
         stream: StreamId,
     },
+    /// The keys of a stream over TLS 1.2 have sealed nearly all that they may (C-18): what begins
+    /// now takes another connection, before this one ends.
+    UsedUp {
+        /// Which.
+        stream: StreamId,
+    },
     /// What the DNS said to an `Output::Resolve`; late, short or empty where it
     /// could not.
     Resolved {

@@ -84,6 +84,42 @@ impl Shard {
         self.lost(now, stream, why, back.is_some(), back);
     }
 
+    /// C-18: the keys of a connection come to their end. What begins from here on takes a new one;
+    /// what waits on this one is heard out. One that the far side opened, and that of a user agent,
+    /// lasts for as long as its key does.
+    pub(super) fn used_up(&mut self, now: Instant, stream: StreamId) {
+        let flow = Flow::Stream(stream);
+        let back = self.net.flows.reconnect_target(flow);
+        match self.role_mut(now) {
+            RoleMut::Proxy(_, turn) => {
+                if !turn.net.flows.replace(stream) {
+                    return;
+                }
+                let step = &mut Step::new(turn.net, now);
+                turn.policy.flow_lost(step, flow, back);
+            }
+            RoleMut::Agent(..) => return,
+        }
+        let due = now + limits::REPLACED_STREAM_CHECK;
+        self.net.txns.set_timer(due, Timer::Silence(stream.0));
+    }
+
+    /// Ends a connection that has been replaced, once no request waits on it.
+    fn end_replaced(&mut self, now: Instant, stream: StreamId) {
+        let mut waiting = Vec::new();
+        self.net.txns.clients_on(Flow::Stream(stream), &mut waiting);
+        if !waiting.is_empty() {
+            let due = now + limits::REPLACED_STREAM_CHECK;
+            self.net.txns.set_timer(due, Timer::Silence(stream.0));
+            return;
+        }
+        self.net.outbox.push(Output::Close { stream });
+        if self.net.flows.close(stream).is_some_and(|it| it.shared) {
+            self.net.tell_all(&Handoff::Gone { stream });
+        }
+        self.lost(now, stream, "its keys were used up", true, None);
+    }
+
     /// Everyone hears that a stream is gone: whether it had been up, and how it
     /// is opened again, if that is for this shard.
     pub(super) fn lost(
@@ -241,6 +277,9 @@ impl Shard {
     /// O-9: a phone that was told to keep its flow alive has not, or nobody
     /// uses the connection at all.
     pub(super) fn check_silence(&mut self, now: Instant, stream: StreamId) {
+        if self.net.flows.is_replaced(stream) {
+            return self.end_replaced(now, stream);
+        }
         let Some(state) = self.net.flows.stream(stream) else {
             return;
         };

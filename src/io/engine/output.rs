@@ -35,6 +35,10 @@ impl Engine {
             has_failed = true;
             self.shard.handle(self.now, Input::Closed { stream });
         }
+        while let Some(stream) = self.streams.take_used_up() {
+            self.counters.tls_used_up += 1;
+            self.shard.handle(self.now, Input::UsedUp { stream });
+        }
         while let Some(source) = self.streams.take_handshakes_done() {
             self.shard.handshake_done(source);
         }

@@ -49,6 +49,8 @@ pub(super) struct Wire {
     /// seals, and the answers of the protocol itself.
     waiting: Sealed,
     has_sent_close_notify: bool,
+    /// The core knows that the key comes to an end.
+    is_replaced: bool,
 }
 
 /// How much of what a connection has to write is with the kernel or on its way there.
@@ -219,6 +221,7 @@ impl Wire {
             peer,
             waiting: Sealed::default(),
             has_sent_close_notify: false,
+            is_replaced: false,
         }
     }
 
@@ -232,6 +235,14 @@ impl Wire {
             return Err(Broken);
         }
         Ok(())
+    }
+
+    /// Whether the key has come near its end since this was asked last; true once.
+    pub(super) fn comes_to_its_end(&mut self) -> bool {
+        !self.is_replaced && {
+            self.is_replaced = self.session.is_nearly_used_up();
+            self.is_replaced
+        }
     }
 
     /// The records that the kernel has not taken.

@@ -16,6 +16,8 @@ fn name(index: u32) -> StreamId {
     StreamId(Slot { index, generation })
 }
 
+mod secured;
+
 /// Streams with their ring.
 struct World {
     streams: Streams,

@@ -243,6 +243,12 @@ impl Session {
         sealed.map_err(|_used_up| Error::EncryptError)
     }
 
+    /// Its key has few records left, and none will follow: what begins now is to take another
+    /// connection.
+    pub(crate) fn is_nearly_used_up(&self) -> bool {
+        matches!(&self.side, Side::Up(session, _) if session.is_nearly_used_up())
+    }
+
     /// What another process needs to go on with it: the keys, which nobody uses twice, and the
     /// beginning of a record that has come. Nothing goes through it any more, until `take_back`.
     /// `None` before the handshake is complete.

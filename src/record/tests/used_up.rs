@@ -86,6 +86,23 @@ fn tls_12_closes_with_the_key() {
 }
 
 #[test]
+fn tls_12_says_beforehand_that_its_key_comes_to_an_end() {
+    for suite in suites() {
+        let (mut near, mut far) = pair(suite);
+        assert!(!near.is_nearly_used_up());
+        let most = suite.records_max();
+        stand_at(&mut near, &mut far, most - limits::RECORDS_LEFT - 1);
+        assert!(!near.is_nearly_used_up());
+        assert_eq!(hear(&mut far, &data(&mut near, b"a")).plain, b"a");
+        // TLS 1.3 goes on with the next key.
+        assert_eq!(near.is_nearly_used_up(), suite.version == Version::Tls12);
+        assert!(!far.is_nearly_used_up());
+        near.tx.sequence = u64::MAX;
+        assert_eq!(near.is_nearly_used_up(), suite.version == Version::Tls12);
+    }
+}
+
+#[test]
 fn no_sequence_number_comes_twice() {
     for suite in suites() {
         let (mut near, mut far) = pair(suite);

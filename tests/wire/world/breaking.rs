@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::super::cables::Joined;
+use steadfast::shard::Input;
+
+use super::super::cables::{End, Joined};
 use super::{Event, World};
 
 impl World {
@@ -35,6 +37,24 @@ impl World {
         }
         self.settle();
         joined.len()
+    }
+
+    /// The keys of the connections between two nodes have sealed nearly all that they may, on the
+    /// side of `one`; the number of them.
+    pub(crate) fn use_up(&mut self, one: &str, other: &str) -> usize {
+        let joined = self.joined(one, other);
+        for joined in &joined {
+            if let End::Node { index, stream, .. } = joined.here() {
+                self.input(index, Input::UsedUp { stream });
+            }
+        }
+        self.settle();
+        joined.len()
+    }
+
+    /// Connections between two nodes.
+    pub(crate) fn count_connections(&self, one: &str, other: &str) -> usize {
+        self.joined(one, other).len()
     }
 
     fn joined(&self, one: &str, other: &str) -> Vec<Joined> {

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::{AcceptedConnection, Flows, NameId, Stream};
+use super::{AcceptedConnection, Destination, Flows, NameId, Stream};
 use crate::frame;
 use crate::id::{Flow, StreamId, Transport};
 use crate::time::Instant;
@@ -86,10 +86,30 @@ impl Flows {
         self.streams.get_mut(id.0)
     }
 
+    /// Has requests to the far side of a connection that we opened take another one from here on,
+    /// whatever still runs over this one; false where they do already, and for one that the far
+    /// side opened.
+    pub(crate) fn replace(&mut self, id: StreamId) -> bool {
+        let destination = self.stream(id).map(Stream::destination);
+        let is_it = destination.is_some_and(|it| self.by_peer.get(&it) == Some(&id));
+        if let Some(destination) = destination.filter(|_| is_it) {
+            self.by_peer.remove(&destination);
+        }
+        is_it
+    }
+
+    /// Whether `replace` was called for this connection.
+    #[must_use]
+    pub(crate) fn is_replaced(&self, id: StreamId) -> bool {
+        self.stream(id).is_some_and(|stream| {
+            stream.opened && self.by_peer.get(&stream.destination()) != Some(&id)
+        })
+    }
+
     /// Forgets a stream; its id is dead from now on.
     pub fn close(&mut self, id: StreamId) -> Option<Stream> {
         let stream = self.streams.remove(id.0)?;
-        let destination = (stream.transport, stream.peer, stream.name);
+        let destination = stream.destination();
         if self.by_peer.get(&destination) == Some(&id) {
             self.by_peer.remove(&destination);
         }
@@ -141,5 +161,10 @@ impl Stream {
             spoke: false,
             shared: false,
         }
+    }
+
+    /// What it was opened for.
+    const fn destination(&self) -> Destination {
+        (self.transport, self.peer, self.name)
     }
 }
