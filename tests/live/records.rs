@@ -157,6 +157,35 @@ fn a_phone_gets_the_key_exchange_that_it_would_rather_have() {
 }
 
 #[test]
+fn what_was_authentic_before_a_bad_record_is_heard() {
+    let lab = Lab::start_with("records-bad", &["--tls"]);
+    let mut phone = Phone::meet(&lab, EDGES[0], &[kx_group::X25519]);
+    let request = "OPTIONS sip:edge.example.com SIP/2.0\r\n\
+         Via: SIP/2.0/TLS 127.0.0.1:5061;branch=z9hG4bKlast;rport\r\n\
+         From: <sip:joe@example.com>;tag=1\r\nTo: <sip:edge.example.com>\r\n\
+         Call-ID: last\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n";
+    let mut bytes = phone.sealed(request);
+    let last = bytes.len() + 5;
+    bytes.extend(phone.sealed("OPTIONS"));
+    bytes[last] ^= 1;
+    // In one write, and so in one read of the edge.
+    phone.socket.write_all(&bytes).expect("the edge is there");
+    let mut rest = Vec::new();
+    phone
+        .socket
+        .read_to_end(&mut rest)
+        .expect("the edge closes");
+    let page = lab.page("e1", "/metrics");
+    assert_eq!(metric(&page, "steadfast_tls_failed_total"), 1, "{page}");
+    let heard = page.lines().any(|line| {
+        let words = ["method=\"OPTIONS\"", "transport=\"tls\"", "side=\"access\""];
+        line.starts_with("steadfast_requests_received_total{")
+            && words.iter().all(|word| line.contains(word))
+    });
+    assert!(heard, "{page}");
+}
+
+#[test]
 fn a_goodbye_is_answered_with_one() {
     // RFC 5246 §7.2.1, RFC 8446 §6.1
     let lab = Lab::start_with("records-goodbye", &["--tls"]);

@@ -152,31 +152,40 @@ impl Streams {
         let wire = connection.tls.as_mut()?;
         let progress = wire.session.receive(bytes, &mut self.scratch);
         let sent = wire.send(&self.scratch.sealed);
+        // Whatever becomes of the connection: it was authentic when it was opened.
+        let said = match connection.state {
+            State::Open(stream) if !self.scratch.plain.is_empty() => Some(Came::Sealed(stream)),
+            State::Open(_)
+            | State::Handshaking(_)
+            | State::Accepting
+            | State::Connecting(_)
+            | State::Closing => None,
+        };
         match progress {
             Err(error) => {
                 self.refused(ring, now, slot, &error, counters);
-                return None;
+                return said;
             }
             Ok(Progress::Ended) => self.peer_ended(slot),
             Ok(Progress::Handshaking | Progress::Established) => {}
         }
         if sent.is_err() {
             self.left(ring, slot, counters);
-            return None;
+            return said;
         }
         if !self.scratch.sealed.is_empty() {
             self.flush_later(slot);
         }
-        let connection = self.connections.get_mut(slot)?;
         let is_up = progress != Ok(Progress::Handshaking);
-        match connection.state {
-            State::Open(stream) => (!self.scratch.plain.is_empty()).then_some(Came::Sealed(stream)),
+        match self.state(slot)? {
             State::Handshaking(_) | State::Accepting if is_up => {
                 self.established(ring, now, slot, counters)
             }
-            State::Handshaking(_) | State::Accepting | State::Connecting(_) | State::Closing => {
-                None
-            }
+            State::Open(_)
+            | State::Handshaking(_)
+            | State::Accepting
+            | State::Connecting(_)
+            | State::Closing => said,
         }
     }
 

@@ -39,3 +39,26 @@ fn a_key_that_comes_to_its_end_is_told_of_once() {
     assert_eq!(told, [None, Some(name(0)), None, None]);
     assert_eq!(world.take_gone(), None);
 }
+
+#[test]
+fn what_was_authentic_before_a_bad_record_is_heard() {
+    let (mut world, _far_ends) = World::with_two();
+    let (slot, mut far) = secure(&mut world, 0);
+    let mut bytes = Vec::new();
+    for message in [&b"OPTIONS"[..], b"REGISTER", b"INVITE"] {
+        far.seal([message], &mut bytes).unwrap();
+    }
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    let (ring, counters) = (&mut world.ring, &mut world.counters);
+    let came = world.streams.unseal(ring, NOW, slot, &mut bytes, counters);
+    assert_eq!(came, Some(Came::Sealed(name(0))));
+    assert_eq!(world.streams.plain(), b"OPTIONSREGISTER");
+    assert_eq!(world.counters.tls_failed, 1);
+    // It ends with that, and what is said to it goes nowhere.
+    world.push(name(0), b"200");
+    assert_eq!(
+        (world.take_gone(), world.take_gone()),
+        (Some(name(0)), None)
+    );
+}
