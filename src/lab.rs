@@ -9,6 +9,7 @@
 
 mod demo;
 mod files;
+mod heirs;
 mod processes;
 mod words;
 
@@ -154,7 +155,7 @@ async fn live(folder: &Folder, core: Transport) -> Result<(), Fault> {
     print!("{}", words::welcome(folder.path(), &nodes.ids(), core));
     loop {
         tokio::select! {
-            (name, status) = nodes.next_end() => println!("{}", words::ended(name, &status)),
+            end = nodes.next_end() => println!("{}", words::ended(&end)),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }

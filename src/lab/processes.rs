@@ -13,10 +13,13 @@ use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::task::Poll;
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::files::config_name;
+use super::heirs::{self, Heir};
 use super::{EDGES, Fault, HOME, NodeAddress};
 use crate::limits;
 use crate::node::LISTENING;
@@ -28,13 +31,31 @@ pub(super) struct Nodes {
 
 struct Node {
     address: NodeAddress,
-    child: Child,
+    process: Process,
+    config: PathBuf,
     log: PathBuf,
+}
+
+/// The process of a node.
+enum Process {
+    /// The lab has started it.
+    Child(Child),
+    /// It goes on for one that the lab has started.
+    Heir(Heir),
+}
+
+/// What has become of the process of a node that has ended.
+pub(super) struct NodeEnd {
+    pub(super) name: &'static str,
+    pub(super) status: ExitStatus,
+    /// The process in which the node goes on.
+    pub(super) heir: Option<i32>,
 }
 
 impl Nodes {
     /// Starts all of them.
     pub(super) fn start(folder: &Path) -> Result<Self, Fault> {
+        heirs::take_in()?;
         let program = std::env::current_exe()?;
         let mut running = Vec::new();
         for address in std::iter::once(HOME).chain(EDGES) {
@@ -43,10 +64,9 @@ impl Nodes {
                 path: log.clone(),
                 why,
             })?;
+            let config = folder.join(config_name(address));
             let mut command = Command::new(&program);
-            command
-                .args(["run", "--config"])
-                .arg(folder.join(config_name(address)));
+            command.args(["run", "--config"]).arg(&config);
             command
                 .stdin(Stdio::null())
                 .stdout(file.try_clone()?)
@@ -56,7 +76,8 @@ impl Nodes {
             die_with_parent(&mut command);
             running.push(Node {
                 address,
-                child: command.spawn()?,
+                process: Process::Child(command.spawn()?),
+                config,
                 log,
             });
         }
@@ -68,7 +89,7 @@ impl Nodes {
         let ids = self
             .running
             .iter()
-            .map(|node| (node.address, node.child.id().unwrap_or(0)));
+            .map(|node| (node.address, node.process.id()));
         ids.collect()
     }
 
@@ -79,7 +100,7 @@ impl Nodes {
     pub(super) async fn kill(&mut self, address: NodeAddress) -> io::Result<()> {
         for node in &mut self.running {
             if node.address.name == address.name {
-                node.child.kill().await?;
+                node.process.kill().await?;
             }
         }
         self.running
@@ -96,11 +117,12 @@ impl Nodes {
     pub(super) async fn until_all_listen(&mut self) -> Result<(), Fault> {
         for Node {
             address,
-            child,
+            process,
             log,
+            ..
         } in &mut self.running
         {
-            match timeout(limits::LAB_PATIENCE, until_listening(child, log)).await {
+            match timeout(limits::LAB_PATIENCE, until_listening(process, log)).await {
                 Ok(None) => {}
                 Ok(Some(_)) => {
                     let text = std::fs::read_to_string(&*log).unwrap_or_default();
@@ -125,43 +147,116 @@ impl Nodes {
         Ok(())
     }
 
-    /// Waits until one of them ends; there must be one.
-    pub(super) async fn next_end(&mut self) -> (&'static str, ExitStatus) {
-        let (name, status) = poll_fn(|cx| {
-            for node in &mut self.running {
-                if let Poll::Ready(Ok(status)) = pin!(node.child.wait()).poll(cx) {
-                    return Poll::Ready((node.address.name, status));
+    /// Waits until the process of one of them ends; there must be one.
+    pub(super) async fn next_end(&mut self) -> NodeEnd {
+        loop {
+            if let Ok((index, status)) = timeout(limits::LAB_POLL, self.process_ends()).await
+                && let Some(node) = self.running.get_mut(index)
+            {
+                let name = node.address.name;
+                let heir = Heir::of(&node.config);
+                let id = heir.as_ref().map(Heir::id);
+                match heir {
+                    Some(heir) => node.process = Process::Heir(heir),
+                    None => drop(self.running.remove(index)),
+                }
+                return NodeEnd {
+                    name,
+                    status,
+                    heir: id,
+                };
+            }
+        }
+    }
+
+    /// The place of the first one whose process has ended, and how. Only the end of a child of
+    /// the lab wakes who waits here.
+    async fn process_ends(&mut self) -> (usize, ExitStatus) {
+        poll_fn(|cx| {
+            for (index, node) in self.running.iter_mut().enumerate() {
+                let ended = match &mut node.process {
+                    Process::Child(child) => match pin!(child.wait()).poll(cx) {
+                        Poll::Ready(status) => status.ok(),
+                        Poll::Pending => None,
+                    },
+                    Process::Heir(heir) => heir.end(),
+                };
+                if let Some(status) = ended {
+                    return Poll::Ready((index, status));
                 }
             }
             Poll::Pending
         })
-        .await;
-        self.running.retain(|node| node.address.name != name);
-        (name, status)
+        .await
     }
 
     /// Ends all of them, the impatient way those that do not end themselves.
     pub(super) async fn stop(mut self) -> io::Result<()> {
         for node in &self.running {
-            terminate(&node.child);
+            node.process.terminate();
         }
         for node in &mut self.running {
-            if timeout(limits::LAB_PATIENCE, node.child.wait())
+            if timeout(limits::LAB_PATIENCE, node.process.ends())
                 .await
                 .is_err()
             {
-                node.child.kill().await?;
+                node.process.kill().await?;
             }
         }
         Ok(())
     }
 }
 
+impl Process {
+    /// Its number; 0 when it has ended.
+    fn id(&self) -> u32 {
+        match self {
+            Self::Child(child) => child.id().unwrap_or(0),
+            Self::Heir(heir) => heir.id().unsigned_abs(),
+        }
+    }
+
+    /// How it has ended; `None` while it runs.
+    fn end(&mut self) -> Option<ExitStatus> {
+        match self {
+            Self::Child(child) => child.try_wait().ok().flatten(),
+            Self::Heir(heir) => heir.end(),
+        }
+    }
+
+    async fn ends(&mut self) {
+        while self.end().is_none() {
+            sleep(limits::LAB_POLL).await;
+        }
+    }
+
+    async fn kill(&mut self) -> io::Result<()> {
+        match self {
+            Self::Child(child) => child.kill().await,
+            Self::Heir(heir) => {
+                heir.send(Signal::SIGKILL);
+                self.ends().await;
+                Ok(())
+            }
+        }
+    }
+
+    fn terminate(&self) {
+        // A node that somebody has stopped hears SIGTERM when it goes on.
+        for signal in [Signal::SIGTERM, Signal::SIGCONT] {
+            match self {
+                Self::Child(child) => send(child, signal),
+                Self::Heir(heir) => heir.send(signal),
+            }
+        }
+    }
+}
+
 /// `None` once the node says that it listens, its status if it ends instead.
 /// Its word counts, because a connection may be taken by a stranger.
-async fn until_listening(child: &mut Child, log: &Path) -> Option<ExitStatus> {
+async fn until_listening(process: &mut Process, log: &Path) -> Option<ExitStatus> {
     loop {
-        if let Ok(Some(status)) = child.try_wait() {
+        if let Some(status) = process.end() {
             return Some(status);
         }
         if std::fs::read_to_string(log).is_ok_and(|text| text.contains(LISTENING)) {
@@ -185,14 +280,11 @@ fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(die) };
 }
 
-fn terminate(child: &Child) {
-    let Some(id) = child.id().and_then(|id| libc::pid_t::try_from(id).ok()) else {
-        return;
-    };
-    // A node that somebody has stopped hears SIGTERM when it goes on.
-    for signal in [libc::SIGTERM, libc::SIGCONT] {
-        // SAFETY: takes numbers only; the child is ours and not waited for yet,
-        // so that nobody else can have its id. One that has ended ignores it.
-        unsafe { libc::kill(id, signal) };
+/// Sends a signal to a child that is not waited for yet, so that nobody else can have its id. One
+/// that has ended ignores it.
+fn send(child: &Child, signal: Signal) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(Err(error)) = id.map(|id| nix::sys::signal::kill(Pid::from_raw(id), signal)) {
+        tracing::debug!(%error, ?id, "a process of the lab is gone");
     }
 }

@@ -1,8 +1,8 @@
 //! What the lab tells the person in front of it.
 
 use std::path::Path;
-use std::process::ExitStatus;
 
+use super::processes::NodeEnd;
 use super::{DNS_PORT, EDGES, HOME, NodeAddress, PAGE_PORT, PORT, TLS_PORT, ending};
 use crate::id::Transport;
 
@@ -73,6 +73,10 @@ Counters: kill -USR1 PROCESS, then look into its log. Ctrl-C ends the lab.
 }
 
 /// A node has ended, most often because somebody wanted to see what happens.
-pub(super) fn ended(name: &str, status: &ExitStatus) -> String {
-    format!("{name} {}; the others go on.", ending(status))
+pub(super) fn ended(end: &NodeEnd) -> String {
+    let name = end.name;
+    match end.heir {
+        Some(process) => format!("{name} goes on in process {process}."),
+        None => format!("{name} {}; the others go on.", ending(&end.status)),
+    }
 }

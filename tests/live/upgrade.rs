@@ -3,8 +3,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::Command as Program;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use steadfast::agent::Command;
@@ -14,6 +13,7 @@ use steadfast::time::Instant;
 
 use crate::crowd::Crowd;
 use crate::lab::{DOMAIN, EDGES, Lab, load_user, metric, steadfast};
+use crate::process::poll;
 use crate::records::{ask, phone};
 
 /// Phones of each transport: the first half calls the second.
@@ -21,32 +21,16 @@ const PHONES: usize = 4;
 /// How long a step of all phones may take.
 const STEP_MAX: Duration = Duration::from_secs(60);
 
-/// The nodes that have gone on in another process, which the lab does not know.
-#[derive(Default)]
-struct Heirs(Vec<String>);
-
-impl Heirs {
-    /// Has a node go on in another process.
-    #[track_caller]
-    fn upgrade(&mut self, lab: &Lab, node: &str) {
-        let (code, said) = upgrade(lab, node, &[]);
-        assert_eq!(code, Some(0), "{said}");
-        println!("{node}: {}", said.trim_end());
-        let pid = said
-            .strip_prefix("process ")
-            .and_then(|rest| rest.split(',').next());
-        self.0.push(pid.expect("it says which").to_owned());
-    }
-}
-
-impl Drop for Heirs {
-    fn drop(&mut self) {
-        // The older ones have ended by themselves.
-        for pid in &self.0 {
-            let told = Program::new("kill").args(["-KILL", pid]).output();
-            assert!(told.is_ok(), "there is a kill");
-        }
-    }
+/// Has a node go on in another process, whose number it returns.
+#[track_caller]
+fn go_on(lab: &Lab, node: &str) -> String {
+    let (code, said) = upgrade(lab, node, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    println!("{node}: {}", said.trim_end());
+    let process = said
+        .strip_prefix("process ")
+        .and_then(|rest| rest.split(',').next());
+    process.expect("it says which").to_owned()
 }
 
 /// Runs `steadfast upgrade` for a node; its status, and what it said.
@@ -154,7 +138,7 @@ fn nobody_noticed(crowd: &Crowd, since: Instant) {
 #[test]
 fn calls_and_sessions_go_on_through_two_upgrades_and_one_that_fails() {
     let lab = Lab::start_with("upgrade", &["--tls"]);
-    let mut heirs = Heirs::default();
+    let mut processes = Vec::new();
     let mut sessions = [
         phone(&lab, EDGES[0], &["-tls1_3"]),
         phone(&lab, EDGES[0], &["-tls1_2"]),
@@ -170,8 +154,11 @@ fn calls_and_sessions_go_on_through_two_upgrades_and_one_that_fails() {
         .collect();
     let since: Vec<_> = crowds.iter().map(|(_, crowd)| crowd.now()).collect();
     for round in 1..=2 {
-        heirs.upgrade(&lab, "e1");
-        heirs.upgrade(&lab, "home");
+        for node in ["e1", "home"] {
+            let process = go_on(&lab, node);
+            lab.until_said(&format!("{node} goes on in process {process}."));
+            processes.push(process);
+        }
         for session in &mut sessions {
             ask(session, 10 * round);
         }
@@ -196,6 +183,12 @@ fn calls_and_sessions_go_on_through_two_upgrades_and_one_that_fails() {
     assert_eq!(metric(&page, "steadfast_tls_accepted_total"), 0);
     assert!(metric(&page, "steadfast_streams") > 2 * 3, "{page}");
     lab.log_until("home", |log| !log.contains("the store cannot be written"));
+    // The lab ends what its nodes go on in, as it ends them.
+    drop(lab);
+    for process in processes {
+        let is_gone = || (!Path::new("/proc").join(&process).exists()).then_some(());
+        assert!(poll(STEP_MAX, is_gone).is_some(), "{process} is left");
+    }
 }
 
 /// Programs that cannot go on, and what is said of each; the node goes on.
