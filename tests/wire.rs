@@ -86,6 +86,7 @@ mod wire {
     mod two_edges;
     mod uncallable;
     mod unproven_sources;
+    mod untaken;
     mod used_up;
     mod validating;
     mod via_names;

@@ -86,3 +86,9 @@ const _: () = assert!(
     LAB_PATIENCE.as_secs() > DRAIN_MAX.as_secs(),
     "a node may drain"
 );
+const _: () = assert!(
+    HOME_RETRY_AFTER_S as u64 <= HELD_FOR.as_secs()
+        && HOME_LEAVES_FOR.as_micros() * 2 <= HELD_FOR.as_micros(),
+    "what a home that ends refuses is held until it is back"
+);
+const _: () = assert!(HELD_OF_SOURCE as usize * 4 <= HELD_MAX, "no source has all");

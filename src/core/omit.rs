@@ -37,6 +37,8 @@ pub enum Omit {
     /// What was lost with its connection before it was heard goes again over a
     /// new one (RFC 3263 §4.3, P-31).
     SendingAgain,
+    /// What a home may have taken does not go there under another branch (V-8).
+    OnlyUntaken,
     /// An answer that finds nobody where its request came from goes by the
     /// sent-by of its Via (X-4, N-10).
     SentBy,

@@ -29,6 +29,7 @@ mod eviction;
 mod final_answer;
 mod handover;
 mod held_answers;
+mod held_requests;
 mod holding;
 mod ingress;
 mod keepalives;
@@ -69,6 +70,7 @@ mod tag;
 mod timer_c;
 mod timers;
 mod traffic;
+mod untaken;
 mod validate;
 pub mod why_text;
 
@@ -99,6 +101,7 @@ pub use why_text::{Fact, Facts};
 use contexts::Contexts;
 use dialogs::Dialogs;
 use drain::Drain;
+use held_requests::HeldRequests;
 use overload::Restraint;
 use response_rerouting::Returns;
 
@@ -131,6 +134,8 @@ pub struct Proxy {
     dialogs: Dialogs,
     /// What is waited for before the node stops.
     drain: Drain,
+    /// What waits for a home.
+    held: HeldRequests,
     /// What servers of the cluster ask us to leave out.
     restraint: Restraint,
     /// What was refused, and why.
@@ -152,6 +157,7 @@ impl Default for Proxy {
             again: Message::default(),
             dialogs: Dialogs::default(),
             drain: Drain::default(),
+            held: HeldRequests::default(),
             restraint: Restraint::default(),
             rejected: Rejected::default(),
             told_of_sips: false,
@@ -176,6 +182,12 @@ impl Proxy {
         self.contexts.len()
     }
 
+    /// Requests that wait for a home.
+    #[must_use]
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// What was refused, and why.
     #[must_use]
     pub(crate) const fn rejected(&self) -> &Rejected {
@@ -187,6 +199,16 @@ impl Proxy {
     pub(crate) fn begin_drain(&mut self, goes_on: bool) {
         self.drain
             .begin(goes_on.then(|| self.contexts.unanswered_slots()));
+    }
+
+    /// Nothing is taken in any more.
+    pub(crate) fn leave(&mut self) {
+        self.drain.leave();
+    }
+
+    /// True while a node that is about to stop takes in what is new.
+    pub(crate) const fn goes_on(&self) -> bool {
+        self.drain.goes_on()
     }
 
     /// True when the end of the drain need not be waited for.
@@ -213,7 +235,7 @@ impl Proxy {
 }
 
 carried!(Proxy {
-    parts: contexts, returns, dialogs;
+    parts: contexts, returns, dialogs, held;
     values: drain, restraint, told_of_sips, refused_until;
     made: plan, edits, again, rejected;
 });

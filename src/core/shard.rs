@@ -248,6 +248,7 @@ impl Shard {
             }
             Input::Configured(configuration) => self.reconfigure(now, configuration),
             Input::Drain { within } => self.begin_drain(now, within),
+            Input::Leave => self.proxy.leave(),
             Input::Tick => {}
         }
         if !self.net.txns.is_quiet(now) {
@@ -280,6 +281,13 @@ impl Shard {
         agent && self.is_drained(now) && self.net.held_answers.is_empty()
     }
 
+    /// True for a home that drains and takes in what is new until then: when all shards of its
+    /// node are idle, they are told to leave.
+    #[must_use]
+    pub const fn goes_on(&self) -> bool {
+        self.proxy.goes_on()
+    }
+
     /// Who acts, and what one step of theirs works with.
     fn role_mut(&mut self, now: Instant) -> RoleMut<'_> {
         self.role.with_proxy(&mut self.proxy, &mut self.net, now)
@@ -296,6 +304,7 @@ impl Shard {
                 hand_pong(&mut self.net, flow, bytes);
                 if frame::stun::answered(bytes).is_some() {
                     self.net.liveness.peers.answers(flow);
+                    self.home_is_up(now, flow);
                 }
                 if let RoleMut::Agent(agent, mut step) = self.role_mut(now) {
                     agent.stun(&mut step, flow, bytes);

@@ -371,6 +371,15 @@ impl Engine {
         };
         let is_sent =
             !self.ports.are_waiting() && !self.ring.has_staged() && !self.streams.is_writing();
+        if self.shard.goes_on() {
+            let is_done = self.shard.is_idle(self.now) && is_sent;
+            let is_late = self.leaves_at().is_some_and(|at| self.now >= at);
+            if !self.mesh.all_may_leave(is_done)? && !is_late {
+                return Ok(false);
+            }
+            self.shard.handle(self.now, Input::Leave);
+            self.ends_at = Some(end.min(self.now + limits::HOME_LEAVES_FOR));
+        }
         let is_done = self.shard.is_idle(self.now) && is_sent;
         Ok(self.mesh.all_done(is_done)? || self.now >= end)
     }
@@ -388,10 +397,17 @@ impl Engine {
         let all = [
             self.shard.deadline(),
             self.streams.deadline(),
+            self.leaves_at(),
             self.ends_at,
             settles,
         ];
         all.into_iter().flatten().min()
+    }
+
+    /// When a home that drains leaves at the latest.
+    fn leaves_at(&self) -> Option<Instant> {
+        let end = self.ends_at.filter(|_| self.shard.goes_on())?;
+        Some(end - limits::HOME_LEAVES_FOR)
     }
 
     fn tick(&mut self) -> bool {

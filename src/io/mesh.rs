@@ -42,6 +42,8 @@ struct Shared {
     states: Vec<State>,
     /// Hand-overs written and not yet handled.
     under_way: AtomicUsize,
+    /// All were done with what comes before the end of a home (`Mesh::all_may_leave`).
+    leave: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +65,7 @@ pub fn mesh(shards: usize) -> io::Result<Vec<Mesh>> {
     let shared = Arc::new(Shared {
         states,
         under_way: AtomicUsize::new(0),
+        leave: AtomicBool::new(false),
     });
     let bells: Vec<_> = (0..shards).map(|_| Bell::new()).collect::<Result<_, _>>()?;
     let mut ends = Vec::new();
@@ -198,6 +201,22 @@ impl Mesh {
         Ok(all)
     }
 
+    /// The same for what is done before they end: once all are, it is true for all of them.
+    pub(super) fn all_may_leave(&self, is_done: bool) -> io::Result<bool> {
+        if self.shared.leave.load(Ordering::SeqCst) {
+            return Ok(true);
+        }
+        let all = self.all_done(is_done)?;
+        if all {
+            // What follows is to be done anew.
+            for state in &self.shared.states {
+                state.is_done.store(false, Ordering::SeqCst);
+            }
+            self.shared.leave.store(true, Ordering::SeqCst);
+        }
+        Ok(all)
+    }
+
     /// Takes a batch out of each queue.
     fn look(&mut self) {
         for (from, queue) in (0..).zip(&self.queues) {
@@ -277,5 +296,18 @@ mod tests {
         assert!(ends[1].all_done(true).unwrap() && ends[0].all_done(true).unwrap());
         assert!(!ends[1].all_done(false).unwrap() && !ends[0].all_done(true).unwrap());
         assert!(mesh(1).unwrap()[0].all_done(true).unwrap());
+    }
+
+    #[test]
+    fn the_shards_leave_together_and_are_then_done_anew() {
+        let ends = mesh(2).unwrap();
+        assert!(!ends[0].all_may_leave(true).unwrap());
+        assert!(!ends[1].all_may_leave(false).unwrap());
+        assert!(!ends[0].all_may_leave(true).unwrap());
+        assert!(ends[1].all_may_leave(true).unwrap());
+        assert!(!ends[1].all_done(true).unwrap(), "the other one is not");
+        assert!(ends[0].all_may_leave(false).unwrap(), "whatever came since");
+        assert!(!ends[0].all_done(false).unwrap());
+        assert!(ends[0].all_done(true).unwrap() && ends[1].all_done(true).unwrap());
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use redb::{Database, ReadableTable as _, TableDefinition};
 
 use crate::agent::Agent;
-use crate::lab::{EDGES, HOME, Lab, PHONES, port};
+use crate::lab::{EDGES, HOME, Lab, PHONES, metric, port, steadfast};
 use crate::process::poll;
 use crate::register::register;
 use crate::sipp::Sipp;
@@ -75,6 +75,32 @@ impl Hand {
             answer.starts_with(start).then_some(answer)
         });
         answer.unwrap_or_else(|| panic!("{edge} does not answer {start:?} to {method}"))
+    }
+
+    /// Waits for the final answer to its last request.
+    #[track_caller]
+    fn final_answer(&self) -> String {
+        let call_id = format!("\r\nCall-ID: hand-{}-{}\r\n", self.port, self.requests);
+        let answer = poll(STEP_MAX, || {
+            let (text, _) = self.hear()?;
+            let is_final = text.starts_with("SIP/2.0 ") && !text.starts_with("SIP/2.0 1");
+            (is_final && text.contains(&call_id)).then_some(text)
+        });
+        answer.expect("a final answer arrives")
+    }
+
+    /// Calls somebody who refuses.
+    #[track_caller]
+    fn calls(&mut self, edge: &str, other: &Self) {
+        self.send_request(edge, "INVITE", &format!("sip:{}@example.com", other.user));
+        self.is_refused_by(other);
+    }
+
+    #[track_caller]
+    fn is_refused_by(&self, other: &Self) {
+        other.refuse(&other.invited());
+        let answer = self.final_answer();
+        assert!(answer.starts_with("SIP/2.0 486 "), "{answer}");
     }
 
     /// Waits for an INVITE.
@@ -193,3 +219,83 @@ fn registrations_survive_a_home_that_is_killed() {
     caller.port(joe).run();
     callee.finish();
 }
+
+/// u0003 at e1, and u0001, whom he calls, at these edges.
+fn caller_and_callee(lab: &Lab, edges: &[&'static str]) -> [Hand; 2] {
+    let [caller, callee] = [port(), port()];
+    register(lab, "u0003", EDGES[0], caller);
+    for edge in edges {
+        register(lab, "u0001", edge, callee);
+    }
+    [Hand::new("u0003", caller), Hand::new("u0001", callee)]
+}
+
+#[test]
+fn a_call_waits_for_a_home_that_is_started_again() {
+    // V-7, V-8
+    let lab = Lab::start("home-again");
+    let [mut caller, callee] = caller_and_callee(&lab, &[EDGES[1]]);
+    caller.calls(EDGES[0], &callee);
+    lab.signal("-TERM", HOME);
+    lab.until_said("home ended; the others go on.");
+    caller.send_request(EDGES[0], "INVITE", "sip:u0001@example.com");
+    let _home = lab.start_again("home");
+    caller.is_refused_by(&callee);
+    let page = lab.page("e1", "/metrics");
+    assert_eq!(metric(&page, "steadfast_held_total"), 1);
+    caller.calls(EDGES[0], &callee);
+}
+
+#[test]
+fn one_of_two_homes_is_started_again_and_no_call_waits() {
+    // V-7, V-8: e1 and e3 take the first home first, e2 the second, so that both know the callee.
+    let lab = Lab::start("two-homes");
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(lab.path(&format!("lab/{name}.toml")));
+        text.expect("the lab wrote it")
+    };
+    let write = |name: &str, text: &str| {
+        let written = std::fs::write(lab.path(&format!("lab/{name}.toml")), text);
+        written.expect("a file can be written");
+    };
+    let second = read("home")
+        .replace(HOME, SECOND_HOME)
+        .replace("\"home", "\"h2");
+    write("h2", &second.replace("location.redb", "h2.redb"));
+    let _second = lab.start_again("h2");
+    let [one, other] = [HOME, SECOND_HOME].map(|it| format!("\"sip:{it}:5060;transport=udp\""));
+    for name in ["e1", "e2", "e3"] {
+        let homes = match name {
+            "e2" => format!("[{other}, {one}]"),
+            _ => format!("[{one}, {other}]"),
+        };
+        let before = format!("home = [{one}]");
+        let text = read(name);
+        assert!(text.contains(&before), "{text}");
+        write(name, &text.replace(&before, &format!("home = {homes}")));
+        let told = steadfast()
+            .args(["reload", "--node"])
+            .arg(lab.path(&format!("lab/{name}.toml")))
+            .output();
+        assert!(told.is_ok_and(|told| told.status.success()), "{name}");
+    }
+    let [mut caller, callee] = caller_and_callee(&lab, &[EDGES[0], EDGES[1]]);
+    caller.calls(EDGES[0], &callee);
+    lab.signal("-TERM", HOME);
+    for _ in 0..10 {
+        caller.calls(EDGES[0], &callee);
+    }
+    lab.until_said("home ended; the others go on.");
+    for _ in 0..10 {
+        caller.calls(EDGES[0], &callee);
+    }
+    let _first = lab.start_again("home");
+    for _ in 0..10 {
+        caller.calls(EDGES[0], &callee);
+    }
+    let page = lab.page("e1", "/metrics");
+    assert_eq!(metric(&page, "steadfast_held_total"), 0);
+}
+
+/// Where nobody of the lab is.
+const SECOND_HOME: &str = "127.0.0.14";

@@ -101,6 +101,17 @@ impl Judge {
         }
     }
 
+    /// A node hears of a datagram of its own that it did not arrive.
+    pub(crate) fn bounced(&mut self, node: IpAddr, life: u32, quoted: &[u8]) {
+        self.laws
+            .bounced((node, life), &String::from_utf8_lossy(quoted));
+    }
+
+    /// A connection is up.
+    pub(crate) fn is_up(&mut self, conn: u64) {
+        self.laws.were_up.insert(conn);
+    }
+
     /// A node opens a connection.
     pub(crate) fn opens(&mut self, who: IpAddr, to: SocketAddr) {
         let is_ours = self.cast.is_node(who) && !(self.cast.is_foreign && self.cast.is_home(who));

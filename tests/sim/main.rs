@@ -109,6 +109,7 @@ mod tests {
             Omit::DialogAck,
             Omit::Absorbing,
             Omit::SendingAgain,
+            Omit::OnlyUntaken,
             Omit::SentBy,
             Omit::EdgeMark,
             Omit::HomeMark,

@@ -44,6 +44,8 @@ pub(crate) enum Act {
     Sever(usize),
     Jump(usize, Duration),
     Drain(usize),
+    /// A home that drains refuses what is new.
+    Leave(usize),
     /// A node is told other keys while it runs.
     Rotate(usize, Keys),
     /// Rows reach the store late for that long; true: never.
@@ -352,6 +354,14 @@ fn fault(cast: &Cast, dice: &mut Dice, acts: &mut Vec<(Instant, Act)>) {
         13 => acts.push((when, Act::Reset(dice.next()))),
         14 => acts.push((when, Act::Stall(dice.next(), dice.millis(100, 10_000)))),
         15 => acts.push((when, Act::Jump(node, dice.millis(10, 9_000)))),
+        16..18 if dice.permille(500) => {
+            acts.push((when, Act::Drain(home)));
+            let leaves = when + dice.millis(1, 3_000);
+            acts.push((leaves, Act::Leave(home)));
+            let down = leaves + dice.millis(1, 2_000);
+            acts.push((down, Act::Crash(home, false)));
+            acts.push((down + dice.millis(100, 5_000), Act::Restart(home)));
+        }
         16..18 => {
             acts.push((when, Act::Drain(edge)));
             let down = when + dice.millis(100, 10_000);

@@ -6,6 +6,7 @@ use super::peer::branch_of;
 use super::silence::call;
 use super::world::{EDGES, HOME};
 use steadfast::id::Transport;
+use steadfast::limits;
 use steadfast::time::Duration;
 
 const JOE: &str = "127.0.0.1:5070";
@@ -73,8 +74,13 @@ fn icmp_about_a_peer_has_it_asked_and_nothing_more() {
     // One question, and its answer.
     assert_eq!(call.world.beats, beats + 2);
     assert_eq!(call.world.counter(EDGES[0], "unreachable_heeded"), 1);
-    // P-24: this edge did not reach its home, and another one may.
-    assert_eq!(call.joe.status(&mut call.world), 503);
+    // V-8: the one copy of it is said not to have arrived, so it is sent again.
+    call.world.pass(limits::HELD_PAUSE);
+    let again = call.ann.receive(&mut call.world);
+    assert!(again.starts_with("INFO "), "{again}");
+    call.ann
+        .answer(&mut call.world, EDGES[1], &again, 200, "OK");
+    assert_eq!(call.joe.status(&mut call.world), 200);
     call.joe.in_dialog(&mut call.world, EDGES[0], "INFO", 3);
     assert!(call.ann.receive(&mut call.world).starts_with("INFO "));
     assert_eq!(

@@ -2,6 +2,7 @@
 
 use steadfast::edge::{self, ConfiguredHop, NextHop};
 use steadfast::id::Transport;
+use steadfast::limits;
 use steadfast::trust::Strangers;
 
 use super::marks::{bare, unmarked};
@@ -138,7 +139,8 @@ fn a_home_that_is_somebody_else_gets_nothing() {
         E1_TLS,
         &request("REGISTER", "sip:example.com", 1, route),
     );
-    // P-24: there is no home, and another edge may know one.
+    // V-8, P-24: there is no home, and another edge may know one.
+    world.pass(limits::HELD_FOR + limits::HELD_PAUSE);
     assert_eq!(status(&mut world), "503");
     assert!(
         !world

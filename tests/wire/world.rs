@@ -209,6 +209,16 @@ impl World {
         }
     }
 
+    /// A home that drains leaves, once all its shards have answered what they had.
+    pub(crate) fn leave(&mut self, node: &str) {
+        assert!(self.is_idle(node), "something is under way");
+        for index in self.shards_of(node) {
+            assert!(self.shards[index].goes_on());
+            self.input(index, Input::Leave);
+        }
+        self.settle();
+    }
+
     /// Sends from an address of the test and lets everything settle.
     pub(crate) fn send(&mut self, from: &str, to: &str, text: &str) {
         self.send_bytes(from, to, text.replace('\n', "\r\n").as_bytes());

@@ -92,6 +92,10 @@ impl Trust for Edge {
 }
 
 impl Routing for Edge {
+    fn waits_for(&self, net: &Net, hop: Hop) -> bool {
+        self.origin_of(net, hop) == Origin::Home
+    }
+
     fn route(&mut self, pass: &mut Pass<'_, '_>) -> Verdict {
         if pass.request.message.method() == Method::Register {
             self.route_register(pass)

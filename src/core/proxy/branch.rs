@@ -54,6 +54,9 @@ pub struct Branch {
     /// Its final answer is that of whoever the request was for, and not of an
     /// element on the way there.
     pub(super) is_from_target: bool,
+    /// Whoever it was sent to cannot have taken it: it was not written, or an ICMP error quotes
+    /// its only copy, or it was answered so (V-8).
+    pub(super) is_untaken: bool,
     /// It repeats one that was cut off, and is not repeated itself.
     pub(super) is_resent: bool,
     /// A provisional other than 100 came.
@@ -104,6 +107,7 @@ impl Branch {
             answer_weight: AnswerWeight::Awaited,
             is_inside: false,
             is_from_target: false,
+            is_untaken: false,
             is_resent: false,
             rings: false,
             rang_out: false,
@@ -146,6 +150,17 @@ impl Branch {
         self.tcp_fallback = TcpFallback::Refused;
         self.target.hop = Hop::to(Transport::Udp, addr);
         true
+    }
+
+    /// Makes it one that has not been started.
+    pub(super) fn begin_again(&mut self) {
+        self.state = BranchState::Waiting;
+        self.answer_weight = AnswerWeight::Awaited;
+        self.is_untaken = false;
+        self.last = None;
+        if self.tcp_fallback == TcpFallback::Refused {
+            self.tcp_fallback = TcpFallback::None;
+        }
     }
 
     pub(super) const fn is_pending(&self) -> bool {

@@ -31,7 +31,7 @@ impl Proxy {
             let Some(context) = self.contexts.get_mut(slot) else {
                 return;
             };
-            if context.answered || context.is_waiting() {
+            if context.answered || context.is_held || context.is_waiting() {
                 return;
             }
             // Stand-bys are in no group: the end of their branch starts or skips them.
@@ -72,6 +72,9 @@ impl Proxy {
                     );
                 }
             }
+        }
+        if self.hold(turn, slot) {
+            return;
         }
         self.finish(turn, slot);
         // The answer may have left before all branches had ended (`Context::is_waiting`), and
@@ -151,6 +154,7 @@ impl Proxy {
             }
             let status = branch.target.failure_status();
             branch.state = BranchState::Done(status);
+            branch.is_untaken = true;
             return context.standby_after(turn.net, index, BranchFailure::Silent(status));
         };
         branch.client = Some(client);

@@ -23,6 +23,7 @@ impl Proxy {
         };
         // From here on `advance` starts no group, and `standby_after` and `standby_beside` no stand-by.
         context.closed = true;
+        context.is_held = false;
         let count = context.branches.len();
         // Only an INVITE can be cancelled (§9.1).
         let invite = context.is_invite() && !turn.net.omit.leaves_out(Omit::Cancelling);

@@ -61,6 +61,10 @@ pub struct Context {
     pub(super) vias: usize,
     /// The Reason lines of the CANCEL that came (RFC 3326).
     pub(super) reason: Option<Buf>,
+    /// It waits for a home to be back.
+    pub(super) is_held: bool,
+    /// It has waited for one.
+    pub(super) was_held: bool,
     /// A final answer went upstream.
     pub(super) answered: bool,
     /// Nothing new is started: after a CANCEL, a 2xx or 6xx, an eviction, or once the sender

@@ -90,6 +90,8 @@ counters! {
     /// Requests sent again over a new connection, since the one that they had
     /// left on was lost and nothing had been heard.
     sent_again,
+    /// Requests that waited for a home, since none took them.
+    held,
     /// Times that an element of the cluster fell silent.
     peers_silent,
     /// Destinations left for last because they failed or asked for it.

@@ -15,6 +15,8 @@ pub(super) struct Drain {
     /// Of a node that goes on with what is new: the requests that had no final answer at the
     /// beginning, which are all that it waits for.
     awaited: Option<Vec<Slot>>,
+    /// It takes in nothing that is new any more, whoever sends it.
+    leaves: bool,
     /// INVITEs with a final answer whose ACK has not come yet.
     unacknowledged: u32,
     /// When the last of them was answered.
@@ -26,6 +28,7 @@ impl Default for Drain {
         Self {
             has_begun: false,
             awaited: None,
+            leaves: false,
             unacknowledged: 0,
             last_answered: Instant::ZERO,
         }
@@ -47,6 +50,22 @@ impl Drain {
             awaited.pop();
         }
         Some(awaited.is_empty())
+    }
+
+    /// Of a node that went on with what is new: it does so no longer, and waits for all that it has.
+    pub(super) fn leave(&mut self) {
+        if self.awaited.take().is_some() {
+            self.leaves = true;
+        }
+    }
+
+    /// True while it goes on with what is new.
+    pub(super) const fn goes_on(&self) -> bool {
+        self.awaited.is_some()
+    }
+
+    pub(super) const fn leaves(&self) -> bool {
+        self.leaves
     }
 
     pub(super) const fn has_begun(&self) -> bool {

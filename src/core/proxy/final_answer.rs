@@ -174,7 +174,7 @@ impl Turn<'_> {
 /// way there or our own CANCEL (P-23). A target that could not be reached at all counts only
 /// when there is nothing else. Of equals the first one counts, which is the one that was
 /// preferred.
-fn best(branches: &[Branch]) -> Option<(usize, u16)> {
+pub(super) fn best(branches: &[Branch]) -> Option<(usize, u16)> {
     let rank = |status: u16, answered: bool| -> u16 {
         match status {
             // The callee has refused for all of his phones.

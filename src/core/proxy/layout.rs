@@ -43,6 +43,8 @@ impl Proxy {
             is_guest: self.plan.is_guest,
             class: RequestClass::Standing,
             requested_loss: None,
+            is_held: false,
+            was_held: false,
             server: None,
             base: Some(base),
             uri: Span::new(start, start + uri_len),

@@ -12,6 +12,17 @@ use crate::recorder::Silence;
 use crate::send::Hop;
 use crate::stick::Reopen;
 
+/// What became of a request that did not arrive, or whose flow was lost.
+#[derive(Clone, Copy, Debug)]
+struct Loss {
+    /// There had been a connection, so that there may be another one.
+    was_up: bool,
+    /// To there.
+    back: Option<Reopen>,
+    /// Nobody can have taken it.
+    is_untaken: bool,
+}
+
 impl Proxy {
     /// A flow died: every request that waits on it is sent again, or fails (P-31,
     /// `Target::failure_status`) without waiting for its timer. `was_up`: there had been
@@ -30,7 +41,12 @@ impl Proxy {
             if let Owner::Proxy { context, branch } = owner {
                 self.contexts
                     .record_silence(turn.net, context, branch.into(), Silence::FlowLost);
-                self.request_lost(turn, context, branch.into(), client, was_up, back);
+                let loss = Loss {
+                    was_up,
+                    back,
+                    is_untaken: !was_up,
+                };
+                self.request_lost(turn, context, branch.into(), client, loss);
             }
         }
         // After their INVITEs: those look whether their CANCEL is still unanswered
@@ -54,7 +70,16 @@ impl Proxy {
                     branch.into(),
                     Silence::Unreachable,
                 );
-                self.request_lost(turn, context, branch.into(), client, false, None);
+                let loss = Loss {
+                    was_up: false,
+                    back: None,
+                    is_untaken: turn.net.txns.was_sent_once(client)
+                        || turn.net.omit.leaves_out(Omit::OnlyUntaken),
+                };
+                if !loss.is_untaken && self.contexts.goes_on(turn, context, branch.into()) {
+                    return;
+                }
+                self.request_lost(turn, context, branch.into(), client, loss);
             }
             Some(Owner::Cancel { context }) => {
                 turn.net.txns.abandon(client);
@@ -72,9 +97,9 @@ impl Proxy {
         slot: Slot,
         index: usize,
         client: ClientId,
-        was_up: bool,
-        back: Option<Reopen>,
+        loss: Loss,
     ) {
+        let Loss { was_up, back, .. } = loss;
         let pending = self.contexts.branch(slot, index).filter(|b| b.is_pending());
         let Some(branch) = pending else {
             // It has ended already: its transaction lingers by its own timers.
@@ -93,6 +118,10 @@ impl Proxy {
             return;
         }
         self.contexts.abandon(turn.net, slot, index, client);
+        if let Some(branch) = self.contexts.branch(slot, index) {
+            // One that was sent again has gone over an earlier connection as well.
+            branch.is_untaken = loss.is_untaken && branch.answer_weight != AnswerWeight::FlowLost;
+        }
         self.branch_ended(turn, slot, index, status, None);
         self.contexts.transaction_ended(turn.net, slot);
     }

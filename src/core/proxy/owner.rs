@@ -44,6 +44,8 @@ pub enum Timer {
     Liveness,
     /// The next piece of what the role has put off.
     Later,
+    /// Requests that wait for a home are sent again, or have waited for long enough.
+    Held,
     /// A draining edge closes the next idle connections.
     Drain,
     /// Bounded sweep of expired registrations and bindings.

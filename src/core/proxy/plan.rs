@@ -175,6 +175,11 @@ impl Plan {
     pub(crate) fn add_retry_after(&mut self, loss_percent: u8, secrets: &mut Secrets) {
         let longest = pacing::retry_within_s(loss_percent);
         let after = pacing::retry_after_s(longest, secrets.chance());
+        self.say_retry_after(after);
+    }
+
+    /// Adds a Retry-After of so many seconds to the lines.
+    pub(super) fn say_retry_after(&mut self, after: u32) {
         self.lines.extend_from_slice(b"Retry-After: ");
         decimal(&mut self.lines, after);
         self.lines.extend_from_slice(b"\r\n");

@@ -82,6 +82,11 @@ pub trait Routing {
     fn ring_time(&self) -> Option<Duration> {
         None
     }
+    /// Whether a request that nobody has taken at this hop waits until somebody does, where no
+    /// other way is left (V-8). Called then.
+    fn waits_for(&self, _net: &Net, _hop: Hop) -> bool {
+        false
+    }
     /// Where a request goes again that was sent over a connection, by whoever
     /// opened it, to an element of the cluster which is lost (S-28). `None` when
     /// nobody listens there for us, as with phones. Called when the connection goes

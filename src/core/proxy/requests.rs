@@ -91,6 +91,12 @@ impl Proxy {
             let reply = Reply::new(503, "Draining, Try Another Server");
             return Err(self.reply(turn, request, key, reply));
         }
+        if self.drain.leaves() {
+            turn.net.counters.drained += 1;
+            self.plan.say_retry_after(limits::HOME_RETRY_AFTER_S);
+            let reply = Reply::new(503, "Ending, Try Another Home");
+            return Err(self.reply(turn, request, key, reply));
+        }
         let transport = turn.net.flows.transport(request.ingress.flow);
         let valid = validate::check(request, transport, &mut self.plan.lines);
         turn.net.counters.invalid += u64::from(valid.is_err());

@@ -3,6 +3,7 @@
 
 use super::contexts::Contexts;
 use super::response_edits::remove_via;
+use super::untaken::is_for_later;
 use super::{BranchState, Net, Owner, Proxy, Response, Step, Turn};
 use crate::bytes::Buf;
 use crate::guard::SourceLimit;
@@ -103,7 +104,9 @@ impl Proxy {
         if let Some(branch) = self.contexts.branch(slot, index) {
             turn.update_health(&branch.target, response);
             branch.is_from_target = turn.is_of_target(response);
+            branch.is_untaken = branch.is_inside && is_for_later(response);
         }
+        self.home_answers(turn, response);
         if let Some(context) = self.contexts.get(slot) {
             let is_inside = context.branches.get(index).is_some_and(|it| it.is_inside);
             turn.count_received(context.method, response, is_inside);

@@ -53,6 +53,8 @@ pub enum Decision {
         /// The status.
         status: u16,
     },
+    /// No home takes it now: it waits for one.
+    Held,
     /// The best status that all ways came to is told in other words.
     Final {
         /// What they came to.
@@ -137,6 +139,7 @@ impl Decision {
             Self::Registered => "registered",
             Self::Silent(_) => "silent",
             Self::StandBy { .. } => "stand-by",
+            Self::Held => "held",
             Self::Final { .. } => "final",
             Self::Unanswered { .. } => "unanswered",
         }
@@ -174,6 +177,7 @@ impl Decision {
             Self::StandBy { status } => {
                 format!("tries {at} next, since the way before it came to {status}")
             }
+            Self::Held => "no home takes it now: waits for one".to_owned(),
             Self::Final {
                 status,
                 sent,

@@ -2,9 +2,10 @@
 //!
 //! An edge has siblings: its phones begin nothing more here, and the connections on which
 //! nothing is under way are closed at a pace that those siblings can follow, so that the
-//! phones come back to one of them. It is done when every call has ended. A home has nobody
+//! phones come back to one of them. It is done when every call has ended. A home may have nobody
 //! who knows its phones: it goes on with all that comes, until what had no answer when it was
-//! told has one.
+//! told has one. Then it leaves: for a moment it refuses all that is new, so that it ends with
+//! nothing under way; its edges hold that (V-8), or take another home.
 
 use serde::{Deserialize, Serialize};
 

@@ -13,7 +13,7 @@ impl Shard {
 
     /// What is held at this moment, by name.
     #[must_use]
-    pub fn gauges(&self) -> [(&'static str, usize); 10] {
+    pub fn gauges(&self) -> [(&'static str, usize); 11] {
         let registered = match &self.role {
             RoleState::Edge(edge) => edge.bound_phones(),
             // Every shard has all of them, so that one speaks for all.
@@ -33,6 +33,7 @@ impl Shard {
             ("sources_near_bound", self.net.guard.near()),
             ("sources_keeping", self.net.txns.sources()),
             ("shed_percent", self.net.admission.loss().into()),
+            ("held_requests", self.proxy.held()),
             ("contexts", self.proxy.len()),
             ("server_transactions", self.net.txns.servers()),
             ("client_transactions", self.net.txns.clients()),

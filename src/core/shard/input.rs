@@ -146,6 +146,9 @@ pub enum Input<'a> {
         /// When it ends at the latest.
         within: Duration,
     },
+    /// All shards of a home that drains have answered what they had when that began: nothing is
+    /// taken in any more, and it ends once nothing is under way. Nothing to the other roles.
+    Leave,
     /// The deadline came.
     Tick,
 }

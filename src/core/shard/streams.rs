@@ -25,6 +25,14 @@ impl Shard {
             self.net.outbox.notify(notice);
             self.identified(now, Flow::Stream(stream));
             self.proxy.flow_up(stream);
+            self.home_is_up(now, Flow::Stream(stream));
+        }
+    }
+
+    /// What waits for a home is let go, where the flow is one's.
+    pub(super) fn home_is_up(&mut self, now: Instant, flow: Flow) {
+        if let RoleMut::Proxy(proxy, turn) = self.role_mut(now) {
+            proxy.home_is_up(&turn, flow);
         }
     }
 

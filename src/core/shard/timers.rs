@@ -45,12 +45,16 @@ impl Shard {
                 | Due::AckTimeout { .. }
                 | Due::ServerDone { .. }
                 | Due::ClientDone { .. }
-                | Due::User(Timer::Branch { .. } | Timer::Later | Timer::Sweep | Timer::Agent(_)) => {
-                    match self.role_mut(now) {
-                        RoleMut::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
-                        RoleMut::Agent(agent, mut step) => agent_due(agent, &mut step, due),
-                    }
-                }
+                | Due::User(
+                    Timer::Branch { .. }
+                    | Timer::Held
+                    | Timer::Later
+                    | Timer::Sweep
+                    | Timer::Agent(_),
+                ) => match self.role_mut(now) {
+                    RoleMut::Proxy(proxy, mut turn) => proxy_due(proxy, &mut turn, due),
+                    RoleMut::Agent(agent, mut step) => agent_due(agent, &mut step, due),
+                },
             }
         }
     }
@@ -65,6 +69,7 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
         }
         Due::ClientDone { owner, .. } => proxy.client_done(turn.net, owner),
         Due::User(Timer::Branch { context, branch }) => proxy.branch_timer(turn, context, branch),
+        Due::User(Timer::Held) => proxy.try_held(turn),
         Due::User(Timer::Later) => turn.policy.run_deferred(&mut Step::new(turn.net, turn.now)),
         Due::User(Timer::Sweep) => {
             turn.policy.sweep(&mut Step::new(turn.net, turn.now));
@@ -104,6 +109,7 @@ fn agent_due(agent: &mut Agent, step: &mut Step<'_>, due: Due<Owner, Timer>) {
         | Due::ClientDone { .. }
         | Due::User(
             Timer::Drain
+            | Timer::Held
             | Timer::Liveness
             | Timer::Branch { .. }
             | Timer::Partial(_)

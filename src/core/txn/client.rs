@@ -197,6 +197,22 @@ impl<O: Copy> ClientTransaction<O> {
         }
     }
 
+    /// True while its request has left once, and nothing was heard.
+    pub(super) fn was_sent_once(&self) -> bool {
+        match &self.state {
+            State::InviteCalling { pace, .. } | State::OtherTrying { pace, .. } => {
+                pace.is_at_first()
+            }
+            State::Reserved
+            | State::InviteProceeding { .. }
+            | State::InviteAccepted { .. }
+            | State::InviteRefused { .. }
+            | State::InviteCompleted { .. }
+            | State::OtherProceeding { .. }
+            | State::OtherCompleted { .. } => false,
+        }
+    }
+
     /// True between the provisional and the final response to an INVITE.
     pub(super) const fn is_proceeding(&self) -> bool {
         matches!(self.state, State::InviteProceeding { .. })

@@ -29,6 +29,13 @@ impl<O: Copy, U: Copy> Transactions<O, U> {
         client.is_some_and(ClientTransaction::is_proceeding)
     }
 
+    /// Whether the request of a client transaction has left once, and nothing was heard.
+    #[must_use]
+    pub(crate) fn was_sent_once(&self, id: ClientId) -> bool {
+        let client = self.clients.get(id);
+        client.is_some_and(ClientTransaction::was_sent_once)
+    }
+
     /// Whether a CANCEL for `invite` waits for its answer.
     #[must_use]
     pub(crate) fn has_cancel(&self, invite: ClientId) -> bool {

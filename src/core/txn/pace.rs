@@ -53,6 +53,11 @@ impl Pace {
         }
     }
 
+    /// True until a second copy is sent.
+    pub(super) fn is_at_first(&self) -> bool {
+        self.next_us == micros(T1)
+    }
+
     /// The next moment of interest.
     pub(super) fn due(&self) -> Instant {
         match self.backoff {

@@ -23,6 +23,14 @@ pub(crate) struct Laws {
     left: BTreeMap<(String, String), Left>,
     /// INVITE branches that were refused.
     refused: BTreeSet<(Node, String)>,
+    /// Branches that nobody can have taken, as their node knows: an ICMP error came that quotes
+    /// the only copy, or a home refused it for a moment.
+    untaken: BTreeSet<(Node, String)>,
+    /// Connections that were up.
+    pub(super) were_up: BTreeSet<u64>,
+    /// Requests of attackers, by Call-ID and CSeq number: whoever is no node of ours acknowledges
+    /// their refusals, and his ACK names no attacker.
+    evil: BTreeSet<(String, String)>,
     /// Calls whose BYE went to one place over two connections.
     pub(super) again: BTreeSet<String>,
 }
@@ -92,7 +100,13 @@ impl Laws {
             if method == "INVITE" && text.status() >= 300 {
                 self.refused.insert((node, via.branch.to_owned()));
             }
+            if text.status() == 503 && cast.is_home(passage.from.ip()) {
+                self.untaken.insert((node, via.branch.to_owned()));
+            }
             return;
+        }
+        if is_evil(text) {
+            self.evil.insert(turn_of(text));
         }
         let way = (passage.from, passage.conn);
         let route = text.values("route").first().map(|route| uri_of(route));
@@ -116,6 +130,19 @@ impl Laws {
         }
     }
 
+    /// A proxy hears of a datagram of its own, whose beginning this is, that it did not arrive.
+    pub(super) fn bounced(&mut self, node: Node, quoted: &str) {
+        let Some(branch) = param(quoted, "branch").and_then(|value| value.lines().next()) else {
+            return;
+        };
+        let method = quoted.split(' ').next().unwrap_or_default();
+        let branch = branch.to_owned();
+        let copies = self.left.get(&(branch.clone(), method.to_owned()));
+        if copies.is_some_and(|left| left.count == 1) {
+            self.untaken.insert((node, branch));
+        }
+    }
+
     /// A proxy sends a request.
     pub(super) fn request(
         &mut self,
@@ -133,7 +160,8 @@ impl Laws {
             via.addr().map(|addr| addr.ip()) == Some(passage.from.ip()),
             "a Via names another node than its sender",
         )?;
-        place(cast, passage, text)?;
+        let is_answer_to_evil = text.method() == "ACK" && self.evil.contains(&turn_of(text));
+        place(cast, passage, text, is_answer_to_evil || is_evil(text))?;
         let Some(second) = vias.get(1) else {
             return self.own(node, passage, &via, text.method());
         };
@@ -181,9 +209,41 @@ impl Laws {
         // A copy that comes when its transaction is over begins another one (RFC 3261
         // §17.2, RFC 6026 §7.1): a caller that has moved hears no answer, and goes on.
         let is_over = passage.local.since(received.first) >= LIFE;
-        let known = received.sent.entry(to).or_insert_with(|| branch.clone());
+        let is_excused = is_evil(text) || is_moved || is_asked_again || is_over;
+        self.at_one_place(&found, to, branch, is_excused)
+    }
+
+    /// What was received goes to one place under one branch, but where the one before cannot have
+    /// been taken there.
+    fn at_one_place(
+        &mut self,
+        found: &(Node, String),
+        to: (SocketAddr, Option<u64>, String),
+        branch: String,
+        is_excused: bool,
+    ) -> Result<(), String> {
+        let Some(received) = self.received.get_mut(found) else {
+            return Ok(());
+        };
+        // Over a connection it goes once more where the one before was lost with it, and no
+        // third time: what was never up took nothing along.
+        let is_new = received.sent.get(&to) != Some(&branch);
+        let taken_along = received.sent.keys().filter(|(addr, conn, target)| {
+            (*addr, target) == (to.0, &to.2)
+                && *conn != to.1
+                && conn.is_some_and(|conn| self.were_up.contains(&conn))
+        });
         law(
-            *known == branch || is_evil(text) || is_moved || is_asked_again || is_over,
+            !is_new || taken_along.count() < 2 || is_excused,
+            "a request went to the same place over three connections",
+        )?;
+        let known = received.sent.entry(to).or_insert_with(|| branch.clone());
+        // The one before has reached nobody: this is the only one that can be served.
+        if self.untaken.contains(&(found.0, known.clone())) {
+            known.clone_from(&branch);
+        }
+        law(
+            *known == branch || is_excused,
             "a request went to the same place under two branches",
         )
     }
@@ -329,8 +389,15 @@ fn is_evil(text: &Text) -> bool {
             .is_some_and(|via| via.contains(ATTACKER_CALL_ID))
 }
 
+/// The Call-ID of a request, and its CSeq number.
+fn turn_of(text: &Text) -> (String, String) {
+    let cseq = text.first("cseq").unwrap_or_default();
+    let number = cseq.split(' ').next().unwrap_or_default();
+    (text.call_id().to_owned(), number.to_owned())
+}
+
 /// Where requests of each kind of node may go at all.
-fn place(cast: &Cast, passage: &Passage<'_>, text: &Text) -> Result<(), String> {
+fn place(cast: &Cast, passage: &Passage<'_>, text: &Text, is_evil: bool) -> Result<(), String> {
     let (from, to) = (passage.from.ip(), passage.to.ip());
     if cast.is_phone(to) {
         law(cast.is_edge(from), "a home sent a request to a phone")?;
@@ -340,7 +407,7 @@ fn place(cast: &Cast, passage: &Passage<'_>, text: &Text) -> Result<(), String> 
         // An attacker may say that his side of a dialog goes on at another's address.
         let is_for = |addr: SocketAddr| addr.ip() == to || cast.is_attacker(addr.ip());
         return law(
-            is_own || is_evil(text) || addr_of(text.uri()).is_some_and(is_for),
+            is_own || is_evil || addr_of(text.uri()).is_some_and(is_for),
             "a request went to a phone that it was not for",
         );
     }

@@ -116,6 +116,8 @@ impl World {
     pub(super) fn unreachable(&mut self, at: SocketAddr, peer: SocketAddr, quoted: &[u8]) {
         if let Some(Actor::Node(index)) = self.receiver(peer, at) {
             let socket = self.socket(index, at);
+            let life = self.nodes[index].life;
+            self.judge.bounced(at.ip(), life, quoted);
             let input = Input::Unreachable {
                 socket,
                 peer,

@@ -176,6 +176,7 @@ impl World {
                 }
             }
             Act::Drain(index) => self.drain(*index),
+            Act::Leave(index) => self.leave(*index),
             Act::Rotate(index, keys) => self.rotate(*index, *keys),
             // Nobody is hurt: what a home has in memory it has.
             Act::Disk(length, lost) => self.disk = (self.now + *length, *lost),
@@ -294,6 +295,15 @@ impl World {
         }
         let addr = self.nodes[index].addr;
         self.hurt(Some(addr.ip()), Duration::from_secs(10));
+    }
+
+    fn leave(&mut self, index: usize) {
+        for index in self.nodes[index].shard_set.clone() {
+            let shard = self.nodes[index].shard.as_ref();
+            if shard.is_some_and(|shard| shard.goes_on()) {
+                self.input(index, Input::Leave);
+            }
+        }
     }
 
     fn crash(&mut self, index: usize, silent: bool) {

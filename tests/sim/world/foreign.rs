@@ -183,7 +183,8 @@ impl World {
         | Act::Resume(index)
         | Act::Jump(index, _)
         | Act::Rotate(index, _)
-        | Act::Drain(index)) = &mut act
+        | Act::Drain(index)
+        | Act::Leave(index)) = &mut act
         else {
             return (!matches!(act, Act::Disk(..))).then_some(act);
         };

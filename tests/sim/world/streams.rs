@@ -154,6 +154,8 @@ impl World {
             return;
         }
         conn.up = true;
+        self.judge.is_up(id);
+        let conn = self.conns.get_mut(&id).unwrap();
         // The side that accepted may have written before this one knew.
         let waiting = std::mem::take(&mut conn.waiting);
         let end = conn.ends[0];
