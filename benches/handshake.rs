@@ -6,6 +6,7 @@
 //!   the edge that it had one with.
 //! - `resumed`: it has one.
 //! - `hello`: of a full one, what the first bytes of the phone cause.
+//! - With `-hybrid` the phone prefers X25519MLKEM768, without X25519.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -63,14 +64,14 @@ impl Bench {
     }
 
     /// A phone that has never met the edge.
-    fn phone(&self) -> Tls {
+    fn phone(&self, hybrid_key_exchange: bool) -> Tls {
         let settings = Settings {
             pairs: Vec::new(),
             ca: Some(self.ca.clone()),
             require: Require::Never,
             peers: Vec::new(),
             ticket_keys: Vec::new(),
-            hybrid_key_exchange: true,
+            hybrid_key_exchange,
         };
         Tls::load(&settings).expect("the files are good")
     }
@@ -118,31 +119,33 @@ impl Drop for Bench {
 fn main() {
     let bench = Bench::new();
     let mut criterion = Criterion::default().configure_from_args();
-    let known = bench.phone();
-    assert!(!bench.meet(&known).0, "nobody has met them before");
-    for (name, resumed, part) in [
-        ("full", false, 1),
-        ("hello", false, 0),
-        ("resumed", true, 1),
-    ] {
-        criterion.bench_function(&format!("handshake/{name}"), |bencher| {
-            bencher.iter_custom(|times| {
-                let mut sum = Duration::ZERO;
-                for _ in 0..times {
-                    let strange;
-                    let phone = if resumed {
-                        &known
-                    } else {
-                        strange = bench.phone();
-                        &strange
-                    };
-                    let (was_resumed, spent) = bench.meet(phone);
-                    assert_eq!(was_resumed, resumed);
-                    sum += spent[part];
-                }
-                sum
+    for (suffix, is_hybrid) in [("", false), ("-hybrid", true)] {
+        let known = bench.phone(is_hybrid);
+        assert!(!bench.meet(&known).0, "nobody has met them before");
+        for (name, resumed, part) in [
+            ("full", false, 1),
+            ("hello", false, 0),
+            ("resumed", true, 1),
+        ] {
+            criterion.bench_function(&format!("handshake/{name}{suffix}"), |bencher| {
+                bencher.iter_custom(|times| {
+                    let mut sum = Duration::ZERO;
+                    for _ in 0..times {
+                        let strange;
+                        let phone = if resumed {
+                            &known
+                        } else {
+                            strange = bench.phone(is_hybrid);
+                            &strange
+                        };
+                        let (was_resumed, spent) = bench.meet(phone);
+                        assert_eq!(was_resumed, resumed);
+                        sum += spent[part];
+                    }
+                    sum
+                });
             });
-        });
+        }
     }
     criterion.final_summary();
 }
