@@ -12,6 +12,7 @@
 //! - After a failure the folder with all logs stays; its path is printed.
 
 mod abuse;
+mod adding_edge;
 mod agent;
 mod baresip;
 mod browser;
