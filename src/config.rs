@@ -146,11 +146,29 @@ pub struct Flows {
 }
 
 impl Config {
+    /// Bytes that the recorders have together: what `recorder` says, but no more than the part of
+    /// `memory` that is theirs, and as much as a shard needs to keep anything.
+    #[must_use]
+    pub fn recorder(&self) -> usize {
+        let wanted = self.recording.recorder;
+        let most = self.memory.bytes(memory::cgroup_limit());
+        let most = most.map(|bytes| bytes / limits::RECORDER_PART_OF_MEMORY);
+        let least = limits::RECORDER_BYTES_MIN * self.shards;
+        most.map_or(wanted, |most| wanted.min(most.max(least)))
+    }
+
     /// What may surprise the operator of a node that can run, each in one
     /// sentence without a full stop.
     #[must_use]
     pub fn warnings(&self) -> Vec<Cow<'static, str>> {
         let mut found: Vec<Cow<'static, str>> = Vec::new();
+        if self.recording.is_said && self.recorder() < self.recording.recorder {
+            found.push(Cow::Owned(format!(
+                "the recorder keeps {} MiB and not what `recorder` says, since that is an eighth of \
+                 the memory that the node may use: give it more by `memory`, or name less",
+                self.recorder() >> 20
+            )));
+        }
         match &self.role {
             Role::Edge(edge) => {
                 if edge.token_keys.is_empty() {

@@ -174,12 +174,12 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     let flows = flows
         .map(|(table, records, dropped)| tokio::spawn(table.write_behind(records, dropped, state)));
     tokio::select! {
+        () = memory::watch(running.config.recorder()) => {}
         result = handle_signals(&shards, &hangup, &drains) => result?,
         () = reload::serve(running, told, &hangup, reloads, handing) => {}
         result = admin::serve(admin_sockets, node) => result?,
         () = dns::serve(questions, servers, &shards) => {}
         result = name_server::serve(name_server, served) => result?,
-        () = memory::watch() => {}
         () = service::watchdog(Arc::clone(&shards)) => {}
         _ = ended => {}
     }

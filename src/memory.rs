@@ -204,10 +204,11 @@ fn refused(used: usize, most: usize) -> u8 {
 
 /// Looks at the memory for as long as the node runs: what is beside the heap once, when all has
 /// been started, and each second whether the bound is near. The log says so when it becomes
-/// near, and when it is no longer.
-pub async fn watch() {
+/// near, and when it is no longer. So many bytes on the heap are the recorders', who fill them
+/// whatever is refused: they count from the start.
+pub async fn watch(recorder: usize) {
     let resident = || resident().unwrap_or(0);
-    let beside = resident().cast_signed() - on_heap().cast_signed();
+    let beside = beside(resident(), on_heap(), recorder);
     BESIDE.store(beside, Ordering::Relaxed);
     let mut is_short = false;
     loop {
@@ -231,6 +232,11 @@ pub async fn watch() {
         }
         is_short = refused > 0;
     }
+}
+
+/// What is used beside the heap where the recorders have written next to nothing yet.
+fn beside(resident: usize, on_heap: usize, recorder: usize) -> isize {
+    (resident + recorder).cast_signed() - on_heap.cast_signed()
 }
 
 /// Bytes of memory that the process has to itself, as the kernel counts them.

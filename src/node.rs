@@ -135,6 +135,13 @@ fn begin(
         tracing::warn!("{warning}");
     }
     memory::hold(settled.config.memory);
+    if settled.config.recorder() < settled.config.recording.recorder {
+        let bytes = settled.config.recorder();
+        tracing::info!(
+            bytes,
+            "keeps less of what passes, an eighth of the memory that it may use"
+        );
+    }
     let Beginning {
         shards,
         disk,
@@ -219,7 +226,7 @@ impl Shards {
                 connections_per_source: config.connections_per_source,
                 source_memory: config.source_memory,
                 drain_for: config.drain_for,
-                recorder: config.recording.recorder / config.shards.max(1),
+                recorder: config.recorder() / config.shards.max(1),
                 dns: to_dns.of(shard),
                 restored: Arc::clone(&self.restored),
             });

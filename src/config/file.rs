@@ -51,7 +51,7 @@ pub struct NodeFile {
     /// `["e2=http://192.0.2.12:9090/"]`. This node's page leads there.
     #[schemars(length(min = 1), inner(regex(pattern = "^ *[^= ]+ *= *https?://")))]
     pub pages: Option<Vec<String>>,
-    /// How much of what passes the node keeps in memory for `trace`, for all its shards together;
+    /// How much of what passes the node keeps in memory for `trace`, for all its shards together, an eighth of `memory` at the most;
     /// `"0"`: nothing.
     #[schemars(regex(pattern = "^ *[0-9]+[KMG]? *$"), extend("default" = "64M"))]
     pub recorder: Option<String>,

@@ -11,6 +11,8 @@ use crate::limits;
 pub struct Recording {
     /// Bytes that the shards keep together of what passed; 0: nothing.
     pub recorder: usize,
+    /// The file says how many.
+    pub is_said: bool,
     /// Where every message goes as well.
     pub hep: Option<Hep>,
     /// Where a line goes for each call and registration that ended.
@@ -45,6 +47,7 @@ const HEP_ID: u32 = 2_001;
 pub(super) fn read(root: &Section<'_>, shards: usize, folder: &Path) -> Result<Recording, Mistake> {
     let want = "how much to keep, such as \"64M\", or \"0\" for nothing";
     let recorder = root.parsed("recorder", want, |text| size(text, shards))?;
+    let is_said = recorder.is_some();
     let recorder = recorder.unwrap_or(limits::RECORDER_BYTES);
     let want = "a collector such as \"udp:192.0.2.9:9060\" or \"tcp:homer.example.com:9060\"";
     let hep = root.parsed("hep", want, collector)?;
@@ -78,6 +81,7 @@ pub(super) fn read(root: &Section<'_>, shards: usize, folder: &Path) -> Result<R
     }
     Ok(Recording {
         recorder,
+        is_said,
         hep,
         events,
     })

@@ -341,11 +341,7 @@ async fn put_in_place(running: Running, next: Next, told: &Told) -> Running {
     let behind = tell_shards(&told.shards, &settings).await;
     memory::hold(config.memory);
     told.show(&config);
-    for warning in config.warnings() {
-        if !before.warnings().contains(&warning) {
-            tracing::warn!("{warning}");
-        }
-    }
+    warn(&config, &before);
     told.status.change(|status| {
         status.generation += 1;
         source.digest().clone_into(&mut status.digest);
@@ -363,6 +359,22 @@ async fn put_in_place(running: Running, next: Next, told: &Told) -> Running {
         certificates: certificates.or(certificates_before),
         subscribers: list,
         log,
+    }
+}
+
+/// Says what may surprise about it, as far as it was not so before.
+fn warn(config: &Config, before: &Config) {
+    if config.recorder() < before.recorder() {
+        tracing::warn!(
+            "the recorder keeps what it has, more than an eighth of the memory that the node may use \
+             now, until the next start"
+        );
+    }
+    let known = before.warnings();
+    for warning in config.warnings() {
+        if !known.contains(&warning) {
+            tracing::warn!("{warning}");
+        }
     }
 }
 

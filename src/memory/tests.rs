@@ -47,3 +47,11 @@ fn what_is_allocated_is_counted_and_what_is_freed_is_not() {
     unsafe { counted.dealloc(block, layout) };
     assert_eq!(on_heap(), before);
 }
+
+#[test]
+fn what_the_recorders_will_fill_counts_from_the_start() {
+    // 20 MiB are there, of 70 on the heap, 64 of which are a recorder that is empty yet.
+    let mib = |count: usize| count << 20;
+    let beside = beside(mib(20), mib(70), mib(64));
+    assert_eq!(mib(70).saturating_add_signed(beside), mib(84));
+}

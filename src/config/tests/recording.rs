@@ -71,3 +71,31 @@ fn what_cannot_be_kept_or_told_is_a_mistake() {
         "5: `events` is told what the recorder keeps, and `recorder` is \"0\": give it some memory",
     );
 }
+
+#[test]
+fn the_recorder_has_an_eighth_of_the_memory_at_the_most() {
+    let config = |keys: &str| read(&format!("{HEAD}shards = 1\n{keys}{EDGE}")).unwrap();
+    let mib = |keys: &str| config(keys).recorder() >> 20;
+    assert_eq!(mib("memory = \"none\"\n"), 64);
+    assert_eq!(mib("memory = \"2G\"\n"), 64);
+    assert_eq!(mib("memory = \"256M\"\n"), 32);
+    assert_eq!(mib("memory = \"256M\"\nrecorder = \"8M\"\n"), 8);
+    assert_eq!(mib("memory = \"256M\"\nrecorder = \"0\"\n"), 0);
+    // A shard keeps something all the same.
+    let config = |shards: usize| {
+        let keys = format!("{HEAD}shards = {shards}\nmemory = \"64M\"\n{EDGE}");
+        read(&keys).unwrap()
+    };
+    assert_eq!(config(16).recorder(), 16 * limits::RECORDER_BYTES_MIN);
+    let says = |keys: &str| {
+        let warnings = read(&format!("{HEAD}shards = 1\n{keys}{EDGE}"))
+            .unwrap()
+            .warnings();
+        warnings
+            .iter()
+            .any(|it| it.starts_with("the recorder keeps 32 MiB and not what"))
+    };
+    assert!(says("memory = \"256M\"\nrecorder = \"64M\"\n"));
+    // What nobody has named is less without a word but that of the log.
+    assert!(!says("memory = \"256M\"\n"));
+}

@@ -7,6 +7,9 @@ use crate::time::Duration;
 pub const RECORDER_BYTES: usize = 64 << 20;
 /// Bytes that they may be told to keep.
 pub const RECORDER_BYTES_MAX: usize = 16 << 30;
+/// What part of the memory that a node may use its recorders have at the most: what passed is worth
+/// less than what is under way.
+pub const RECORDER_PART_OF_MEMORY: usize = 8;
 /// Bytes below which a recorder keeps less than one long message: such a one is off.
 pub const RECORDER_BYTES_MIN: usize = 1 << 20;
 /// Of how many equal parts of a recorder's memory one holds the times, ways and decisions, and
