@@ -8,14 +8,19 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use serde::Serialize;
 
+use crate::config::Role;
 use crate::limits;
+use crate::scan::{Message, Name, scan};
 use crate::time::date;
 use crate::trace::{Kind, Row, Sip};
+use crate::uri::Uri;
 
 /// What is under way.
 pub(super) struct CallLog {
     node: String,
     is_edge: bool,
+    /// The hosts of the Record-Routes in which an edge of the cluster names itself.
+    hosts: Vec<String>,
     calls: HashMap<String, Call>,
     /// The order in which they began; those that ended stand there until their turn.
     order: VecDeque<String>,
@@ -62,10 +67,18 @@ struct Event<'a> {
 const ANOTHER_WAY: [&str; 3] = ["stuck-equal", "stand-by", "relayed"];
 
 impl CallLog {
-    pub(super) fn new(node: &str, is_edge: bool) -> Self {
+    pub(super) fn new(node: &str, role: &Role) -> Self {
+        let hosts = match role {
+            Role::Edge(edge) => {
+                let core = edge.core_name.as_ref().map(|core| core.host.clone());
+                core.into_iter().chain([edge.cluster.clone()]).collect()
+            }
+            Role::Home(home) => host(&home.settings.edges).into_iter().collect(),
+        };
         Self {
             node: node.to_owned(),
-            is_edge,
+            is_edge: matches!(role, Role::Edge(_)),
+            hosts,
             calls: HashMap::new(),
             order: VecDeque::new(),
             registers: HashMap::new(),
@@ -139,7 +152,7 @@ impl CallLog {
             began_us: row.unix_us,
             from: sip.from.clone(),
             to: sip.to.clone(),
-            edges: edges(row),
+            edges: self.edges(row),
             is_begun: true,
             has_credentials: sip.has_credentials,
             ..Call::default()
@@ -168,7 +181,7 @@ impl CallLog {
         if is_question {
             return Vec::new();
         }
-        call.edges.extend(edges(row));
+        self.note(&mut call, row);
         let took = millis(call.began_us, row.unix_us);
         let end = End {
             status: sip.status,
@@ -193,7 +206,7 @@ impl CallLog {
         Call {
             from: sip.from.clone(),
             to: sip.to.clone(),
-            edges: edges(row),
+            edges: self.edges(row),
             ..Call::default()
         }
     }
@@ -203,7 +216,7 @@ impl CallLog {
         // An INVITE that is sent again, or with credentials, is the same call.
         if let Some(known) = self.calls.get_mut(call_id) {
             known.has_credentials |= call.has_credentials;
-            known.edges.extend(call.edges);
+            known.add(call.edges);
             return Vec::new();
         }
         self.calls.insert(call_id.to_owned(), call);
@@ -228,10 +241,11 @@ impl CallLog {
 
     /// An answer to an INVITE passed: what is sent on ends a call that fails.
     fn call_answered(&mut self, row: &Row, sip: &Sip) -> Vec<String> {
+        let found = self.edges(row);
         let Some(call) = self.calls.get_mut(&sip.call_id) else {
             return Vec::new();
         };
-        call.edges.extend(edges(row));
+        call.add(found);
         if row.kind != Kind::Out || sip.status < 200 || call.answered_us.is_some() {
             return Vec::new();
         }
@@ -263,8 +277,9 @@ impl CallLog {
                 self.is_edge && !call.edges.is_empty() && !call.edges.contains(&self.node);
             lines = self.insert(&sip.call_id, call, row.unix_us);
         }
+        let found = self.edges(row);
         if let Some(call) = self.calls.get_mut(&sip.call_id) {
-            call.edges.extend(edges(row));
+            call.add(found);
             call.bye_us.get_or_insert(row.unix_us);
         }
         lines
@@ -278,7 +293,7 @@ impl CallLog {
         let Some(mut call) = self.calls.remove(&sip.call_id) else {
             return Vec::new();
         };
-        call.edges.extend(edges(row));
+        self.note(&mut call, row);
         let bye = call.bye_us.unwrap_or(row.unix_us);
         let end = End {
             status: sip.status,
@@ -294,9 +309,48 @@ impl CallLog {
     }
 
     fn note_edges(&mut self, row: &Row, sip: &Sip) {
+        let found = self.edges(row);
         if let Some(call) = self.calls.get_mut(&sip.call_id) {
-            call.edges.extend(edges(row));
+            call.add(found);
         }
+    }
+
+    fn note(&self, call: &mut Call, row: &Row) {
+        call.add(self.edges(row));
+    }
+
+    /// The edges of the cluster that a message names: what stands behind `gunk=`, up to the mark, in
+    /// its Route and Record-Route values whose host is the cluster's. A phone may write such a
+    /// value too, and nothing else of a message counts.
+    fn edges(&self, row: &Row) -> BTreeSet<String> {
+        let bytes = &row.bytes[..];
+        let mut message = Message::default();
+        if memchr::memmem::find(bytes, GUNK).is_none() || scan(bytes, &mut message).is_err() {
+            return BTreeSet::new();
+        }
+        let values = [Name::RecordRoute, Name::Route].map(|name| message.values(bytes, name));
+        let names = values
+            .into_iter()
+            .flatten()
+            .filter_map(|span| self.edge(span.of(bytes)));
+        names.collect()
+    }
+
+    /// The edge that a value names.
+    fn edge(&self, value: &[u8]) -> Option<String> {
+        let value = std::str::from_utf8(value).ok()?;
+        let uri = value.split_once('<')?.1.split_once('>')?.0;
+        let host = host(uri)?;
+        let (_, rest) = uri.split_once(";gunk=")?;
+        let name = rest.split(['.', ';', '?']).next()?;
+        let is_ours = self.hosts.iter().any(|one| one.eq_ignore_ascii_case(&host));
+        (is_ours && !name.is_empty()).then(|| name.to_owned())
+    }
+
+    /// The edges that it is known to have passed: an edge that tells of it is one.
+    fn with_itself(&self, call: &Call) -> BTreeSet<String> {
+        let own = self.is_edge.then(|| self.node.clone());
+        call.edges.iter().cloned().chain(own).collect()
     }
 
     fn line(&self, kind: &str, at_us: u64, call_id: &str, call: &Call, end: &End<'_>) -> String {
@@ -307,7 +361,7 @@ impl CallLog {
             call_id,
             from: &call.from,
             to: &call.to,
-            edges: &call.edges,
+            edges: &self.with_itself(call),
             status: end.status,
             reason: end.reason,
             setup_ms: end.setup_ms,
@@ -316,6 +370,17 @@ impl CallLog {
         };
         // Every part of it can be written.
         serde_json::to_string(&event).unwrap_or_default()
+    }
+}
+
+impl Call {
+    /// Adds edges; more than `limits::EDGES_LOGGED_MAX` are left out.
+    fn add(&mut self, edges: BTreeSet<String>) {
+        for edge in edges {
+            if self.edges.len() < limits::EDGES_LOGGED_MAX {
+                self.edges.insert(edge);
+            }
+        }
     }
 }
 
@@ -343,17 +408,14 @@ fn millis(from_us: u64, to_us: u64) -> f64 {
     f64::from(micros) / 10.0
 }
 
-/// The edges that a message names: what stands behind `gunk=` in our Record-Routes, up to the mark.
-fn edges(row: &Row) -> BTreeSet<String> {
-    let found = memchr::memmem::find_iter(&row.bytes, b";gunk=");
-    found
-        .filter_map(|at| {
-            let rest = row.bytes.get(at + b";gunk=".len()..)?;
-            let end = rest.iter().position(|byte| b".;>, \r\n".contains(byte))?;
-            let name = std::str::from_utf8(rest.get(..end)?).ok()?;
-            (!name.is_empty()).then(|| name.to_owned())
-        })
-        .collect()
+/// What an edge names itself behind.
+const GUNK: &[u8] = b";gunk=";
+
+/// The host of a URI.
+fn host(uri: &str) -> Option<String> {
+    let bytes = uri.as_bytes();
+    let host = Uri::of(bytes).ok()?.host.of(bytes);
+    Some(String::from_utf8_lossy(host).into_owned())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::Reader;
 use super::call_log::CallLog;
 use super::event_lines::EventLines;
 use super::hep::Collector;
-use crate::config::{Config, Recording, Role};
+use crate::config::{Config, Recording};
 use crate::io::Orders;
 use crate::limits;
 use crate::recorder::Filter;
@@ -82,7 +82,7 @@ impl Taps {
     ) -> io::Result<Self> {
         let (settings, changed) = watch::channel(config.recording.clone());
         let node = config.name.clone();
-        let is_edge = matches!(config.role, Role::Edge(_));
+        let log = CallLog::new(&node, &config.role);
         let thread = std::thread::Builder::new()
             .name("taps".into())
             .spawn(move || {
@@ -90,7 +90,7 @@ impl Taps {
                     .enable_time()
                     .build()?;
                 let tap = Tap {
-                    log: CallLog::new(&node, is_edge),
+                    log,
                     node,
                     hep: None,
                     lines: None,

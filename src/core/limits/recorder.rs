@@ -46,5 +46,8 @@ pub const TAP_COMPLAINT: Duration = Duration::from_secs(60);
 /// Calls that are remembered until they end, for their line. One more: the oldest gets its line
 /// as one that was not seen to end.
 pub const CALLS_LOGGED_MAX: usize = 100_000;
+/// Edges that the line of a call names: two calls' worth of sets. More, which nothing but a phone
+/// that invents them brings about, are left out.
+pub const EDGES_LOGGED_MAX: usize = 8;
 /// Requests of which it is remembered to which call they belong, for what is decided about them.
 pub const CAUSES_KEPT: usize = 65_536;

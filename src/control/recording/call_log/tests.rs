@@ -1,6 +1,28 @@
 //! What passes an edge or a home, and the lines that come of it.
 
 use super::*;
+use crate::config::parse;
+
+/// What a node of this name takes note of.
+fn log_of(name: &str) -> CallLog {
+    let role = match name {
+        "home" => "[home]\ndomain = \"example.com\"\nsubscribers = \"users.txt\"\n\
+             edges = \"sip:edge.example.com;lr\"\nedge_peers = [\"192.0.2.11\"]\n"
+            .to_owned(),
+        edge => format!(
+            "[edge]\ncluster = \"edge.example.com\"\nhome = [\"sip:192.0.2.10;transport=udp\"]\n\
+             core_name = \"core.example.com\"\n\
+             members = [{{ name = \"{edge}\", address = \"192.0.2.11\", core = [\"udp:10.0.0.1:5070\", \"tcp:10.0.0.1:5070\"] }}]\n"
+        ),
+    };
+    let listen = "[\"udp:192.0.2.11:5060\", \"tcp:192.0.2.11:5060\"]";
+    let text = format!("name = \"{name}\"\nlisten = {listen}\nshards = 1\n{role}");
+    let folder = std::env::temp_dir().join(format!("call-log-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("users.txt"), "").unwrap();
+    let config = parse("node.toml", &text, &folder).unwrap();
+    CallLog::new(name, &config.role)
+}
 
 /// A message of the call `id` with these lines more.
 fn row(kind: Kind, at_ms: u64, start: &str, cseq: &str, more: &str, id: &str) -> Row {
@@ -39,7 +61,7 @@ const ROUTE: &str = "Route: <sip:token@edge.example.com;lr;gunk=e1.abc>\r\n";
 
 #[test]
 fn a_call_that_is_refused_is_one_line() {
-    let mut log = CallLog::new("home", false);
+    let mut log = log_of("home");
     let question = "SIP/2.0 407 Who";
     let refusal = "SIP/2.0 486 Busy Here";
     let credentials = "Proxy-Authorization: Digest x=\"y\"\r\n";
@@ -68,7 +90,7 @@ fn a_call_that_is_refused_is_one_line() {
 
 /// A call that is answered, then the decisions about its BYE, and the line.
 fn ended(decisions: &[&str]) -> String {
-    let mut log = CallLog::new("home", false);
+    let mut log = log_of("home");
     let recorded = "Record-Route: <sip:token@edge.example.com;lr;gunk=e2.xyz>\r\n";
     log.take(&row(Kind::In, 0, INVITE, "1 INVITE", "", "c1"));
     // By chance among the edges of the set: no dialog is there that could change its way.
@@ -111,7 +133,7 @@ fn a_call_that_changes_its_edge_says_so() {
 #[test]
 fn an_edge_that_takes_a_call_over_knows_no_beginning() {
     let line = |node: &str| {
-        let mut log = CallLog::new(node, true);
+        let mut log = log_of(node);
         log.take(&row(Kind::In, 0, BYE, "2 BYE", ROUTE, "c1"));
         log.take(&row(Kind::Out, 3, "SIP/2.0 200 OK", "2 BYE", "", "c1"))
             .remove(0)
@@ -123,8 +145,39 @@ fn an_edge_that_takes_a_call_over_knows_no_beginning() {
 }
 
 #[test]
+fn edges_are_those_that_the_routes_of_the_cluster_name() {
+    let forged = "Record-Route: <sip:x@elsewhere.example;lr;gunk=no.1>, <sip:y@EDGE.example.com;lr;gunk=e1.abc>\r\n\
+                  Subject: <sip:token@edge.example.com;lr;gunk=no>\r\nRoute: <sip:z@edge.example.com;lr>\r\n\
+                  Route: <sip:token@core.example.com;lr;transport=tcp;gunk=e3>\r\n";
+    let line = |node: &str| {
+        let mut log = log_of(node);
+        log.take(&row(Kind::In, 0, BYE, "2 BYE", forged, "c1"));
+        log.take(&row(Kind::Out, 3, "SIP/2.0 200 OK", "2 BYE", "", "c1"))
+            .remove(0)
+    };
+    let (home, edge) = (line("home"), line("e2"));
+    assert!(home.contains("\"edges\":[\"e1\"],"), "{home}");
+    // An edge that tells of a call is one of them.
+    assert!(edge.contains("\"edges\":[\"e1\",\"e2\",\"e3\"],"), "{edge}");
+    // Whoever invents names makes a line no longer.
+    let mut log = log_of("home");
+    log.take(&row(Kind::In, 0, INVITE, "1 INVITE", "", "c1"));
+    for n in 0..100 {
+        let route = format!("Record-Route: <sip:a@edge.example.com;gunk=f{n:03}>\r\n");
+        log.take(&row(Kind::In, 1, INVITE, "1 INVITE", &route, "c1"));
+    }
+    let refused = row(Kind::Out, 9, "SIP/2.0 486 Busy Here", "1 INVITE", "", "c1");
+    let line = log.take(&refused).remove(0);
+    assert_eq!(
+        line.matches("\"f0").count(),
+        limits::EDGES_LOGGED_MAX,
+        "{line}"
+    );
+}
+
+#[test]
 fn registrations_are_lines_and_questions_are_not() {
-    let mut log = CallLog::new("home", false);
+    let mut log = log_of("home");
     let register = "REGISTER sip:example.com SIP/2.0";
     let credentials = "Authorization: Digest x=\"y\"\r\n";
     let mut answer = |cseq: &str, sent: &str, status: &str, lines: &str| {
@@ -150,7 +203,7 @@ fn registrations_are_lines_and_questions_are_not() {
 
 #[test]
 fn what_never_ends_is_bounded() {
-    let mut log = CallLog::new("home", false);
+    let mut log = log_of("home");
     let mut lines = Vec::new();
     for n in 0..=limits::CALLS_LOGGED_MAX {
         lines.extend(log.take(&row(Kind::In, 0, INVITE, "1 INVITE", "", &format!("c{n}"))));
