@@ -84,7 +84,11 @@ pub(crate) fn escaped(uri: &str) -> String {
 }
 
 fn socket(node: &Path) -> Result<PathBuf, Fault> {
-    if node.extension().is_none_or(|extension| extension != "toml") {
+    // A file is a configuration whatever it is called, and a name may say so of one that is missing.
+    let is_named_so = node
+        .extension()
+        .is_some_and(|extension| extension == "toml");
+    if !is_named_so && !node.is_file() {
         return Ok(node.to_owned());
     }
     // What else is in the file may be wrong, and is not asked of us.
@@ -107,6 +111,33 @@ fn fetch(socket: &Path, method: &str, page: &str, patience: Duration) -> std::io
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_a_configuration_and_anything_else_a_socket() {
+        let folder = std::env::temp_dir().join(format!("control-client-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let named = file("e1.conf", "control = \"e1.sock\"\nwrong = 1\n");
+        assert_eq!(socket(&named).unwrap(), folder.join("e1.sock"));
+        let says = |path: &Path| socket(path).unwrap_err().to_string();
+        let users = file("users.txt", "joe example.com password=secret\n");
+        assert!(
+            says(&users).starts_with("users.txt, line 1: the file is not TOML: "),
+            "{}",
+            says(&users)
+        );
+        let silent = file("e2.toml", "name = \"e2\"\n");
+        assert!(says(&silent).ends_with("has no `control` key, so the node cannot be asked"));
+        assert!(says(&folder.join("no.toml")).starts_with("cannot read the configuration "));
+        for other in [folder.join("e1.sock"), folder.clone()] {
+            assert_eq!(socket(&other).unwrap(), other);
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn a_token_survives_the_query() {

@@ -236,8 +236,9 @@ impl Source {
             |table: &Table| section_of(table, "dns").is_some_and(|it| it.contains_key("listen"));
         if !serves(&self.started)
             && let Some(dns) = section_mut(&mut held, "dns")
+            && dns.remove("home_domains").is_some()
         {
-            dns.remove("home_domains");
+            pending.push(called("dns", "home_domains"));
         }
         if serves(&self.started) && !file.contains_key("dns") {
             pending.push(called("dns", "listen"));

@@ -294,10 +294,8 @@ fn a_name_server_and_tls_begin_and_end_with_a_start() {
     let dns =
         "[dns]\nlisten = [\"udp:127.0.0.11:53\", \"tcp:127.0.0.11:53\"]\nhome_domains = true\n";
     let (changed, pending) = running.take_over(&format!("{text}{dns}"));
-    assert_eq!(
-        (changed, pending),
-        (Vec::new(), vec!["[dns] `listen`".to_owned()])
-    );
+    let waits = ["[dns] `listen`", "[dns] `home_domains`"].map(str::to_owned);
+    assert_eq!((changed, pending), (Vec::new(), waits.to_vec()));
     assert!(running.config.name_server.is_none());
     let mut serving = Running::start("serves", &format!("{text}{dns}"));
     let (changed, pending) = serving.take_over(&text);
