@@ -53,7 +53,7 @@ pub use subscribers::{ListFault, ListFile, read as read_subscribers};
 use crate::io::{DnsRequest, Order, Orders, Record};
 use crate::upgrade::{ControlSockets, Given};
 use crate::{limits, memory};
-use admin::{Listeners, Node};
+use admin::{Node, Page};
 use cluster::Cluster;
 use name_server::Served;
 use recording::{TapCounts, Taps};
@@ -152,7 +152,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         taps: tap_counts,
         drains: Arc::clone(&drains),
         cluster,
-        listeners: Listeners::default(),
+        page: Page::new(&shards),
         started: Instant::now(),
         handed_on: Arc::default(),
     };

@@ -123,6 +123,15 @@ pub fn ask(options: &Options) -> Result<String, Fault> {
     }
 }
 
+/// The ladder of a Call-ID and how it ended, as far as one node has seen it; `None`: nothing of it
+/// is there.
+#[must_use]
+pub fn ladder(view: View, call_id: &str) -> Option<String> {
+    let subject = Subject::CallId(call_id.to_owned());
+    let stories = join::stories(vec![view], &subject);
+    (!stories.is_empty()).then(|| draw(&stories))
+}
+
 fn subject(options: &Options) -> Result<Subject, Fault> {
     if let Some(call_id) = &options.call_id {
         return Ok(Subject::CallId(call_id.clone()));

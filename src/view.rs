@@ -48,6 +48,9 @@ pub struct View {
     pub told: Vec<Event>,
     /// What it refused of late, the oldest first.
     pub rejected: Vec<Refusal>,
+    /// What failed of late as it passed the node, whoever refused it, the oldest first.
+    #[serde(default)]
+    pub failed: Vec<Failure>,
 }
 
 /// Another node.
@@ -143,4 +146,23 @@ pub struct Refusal {
     pub target: String,
     pub status: u16,
     pub reason: String,
+}
+
+/// A call, a registration or another request that was answered with a failure.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// When the failure left this node, in seconds since 1970.
+    pub unix: f64,
+    /// What `steadfast trace --call-id` asks for.
+    pub call_id: String,
+    /// The method of the request.
+    pub method: String,
+    /// `user@host` of its From.
+    pub from: String,
+    /// `user@host` of its To.
+    pub to: String,
+    /// The status of the failure.
+    pub status: u16,
+    /// Its phrase.
+    pub phrase: String,
 }

@@ -1,5 +1,5 @@
 //! What an operator may ask a running node, over HTTP: on a Unix socket that
-//! only its owner may open, and on a TCP port as well what metrics and balancers ask for.
+//! only its owner may open, and on a TCP port as well what metrics and balancers ask for (`port`).
 //!
 //! - `/metrics`: every number of every shard, as Prometheus reads it.
 //! - `/why?uri=URI`: why a request for it goes where it goes; `&json` as JSON.
@@ -12,7 +12,8 @@
 //! - `/status`: which configuration the node goes by, and what waits for a restart; `?json`.
 //! - `/reload`: with POST, has the configuration taken over; 422 and a sentence if it cannot be.
 //! - `/`: a page for a browser, with `/events` as what it is told each second, and `/view`,
-//!   which is the same once (`page`, `view`).
+//!   which is the same once (`page`, `view`); `/ladder?call_id=ID`: the story of a failure that
+//!   the page lists (`failures`).
 //! - `/upgrade`: with POST, has a new process go on in the place of this one; `?binary=FILE`;
 //!   422 and a sentence if it cannot.
 //! - `/livez`, `/readyz`, `/healthz`: whether it lives, takes traffic, is well: 200 or 503
@@ -22,10 +23,13 @@
 //! channel; one that does not answer in `limits::ANSWER_MAX` is left out.
 
 mod bindings;
+mod failures;
 mod health;
 mod json;
 mod metrics;
 mod page;
+mod policy;
+mod port;
 mod rejected;
 mod sockets;
 mod status;
@@ -47,12 +51,13 @@ use axum::routing::{get, post};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-pub(super) use self::page::Listeners;
+pub(super) use self::page::Page;
 pub use self::sockets::{AdminFault, AdminSockets, check};
 
 use self::bindings::BindingsChange;
 use self::json::quoted;
 use self::metrics::{ProcessNumbers, Scrape};
+use self::port::Port;
 use super::ShownCertificates;
 use super::cluster::Cluster;
 use super::recording::TapCounts;
@@ -79,8 +84,8 @@ pub(super) struct Node {
     pub(super) drains: Arc<AtomicBool>,
     /// What its configuration says of the cluster.
     pub(super) cluster: watch::Receiver<Cluster>,
-    /// Who looks at its page.
-    pub(super) listeners: Listeners,
+    /// Its page, and who looks at it.
+    pub(super) page: Page,
     pub(super) started: Instant,
     /// Told when another process goes on: whoever asks from then on is that one's.
     pub(super) handed_on: Arc<Notify>,
@@ -106,6 +111,7 @@ pub(super) async fn serve(admin_sockets: AdminSockets, node: Node) -> io::Result
         .route("/upgrade", post(upgrade))
         .route("/healthz", get(health::health))
         .with_state(Arc::clone(&admin));
+    let counts = Arc::clone(&admin.page.port);
     let public = public.with_state(admin);
     let on_socket = async {
         match &admin_sockets.control {
@@ -124,7 +130,7 @@ pub(super) async fn serve(admin_sockets: AdminSockets, node: Node) -> io::Result
         match &admin_sockets.metrics {
             Some(port) => {
                 let port = tokio::net::TcpListener::from_std(port.try_clone()?)?;
-                let served = axum::serve(port, public);
+                let served = axum::serve(Port::new(port, counts), public);
                 served
                     .with_graceful_shutdown(async move { off.notified().await })
                     .await?;
@@ -186,7 +192,7 @@ async fn metrics(State(admin): State<Arc<Node>>, headers: HeaderMap) -> Response
         reasons: metrics::reasons(admin.ask_shards(&Question::Reasons).await),
         store: admin.store.clone(),
         certificates: admin.certificates.all(),
-        taps: admin.taps.rows(),
+        counts: [&admin.taps.rows()[..], &admin.page.port.rows()].concat(),
         process: ProcessNumbers::read(),
     };
     scrape.respond(&headers)

@@ -1,5 +1,7 @@
 //! The screen: a column for each node, as many beside one another as are legible.
 
+use std::time::Duration;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
@@ -8,12 +10,15 @@ use ratatui::widgets::{Block, Paragraph, Sparkline, Wrap};
 
 use super::seen::{Seen, quantile, span, tenths};
 use crate::time::date;
-use crate::view::{Event, Neighbour, View};
+use crate::view::{Event, Failure, Neighbour, View};
 
 /// Cells that a column needs to be legible.
 const COLUMN_MIN: u16 = 38;
 /// Lines of the curve of the calls.
 const CURVE: u16 = 2;
+
+/// Failures of a node: the last ones, above what happened.
+const FAILURES: usize = 3;
 
 /// Draws all of them.
 pub(super) fn draw(frame: &mut Frame<'_>, nodes: &[Seen]) {
@@ -70,6 +75,8 @@ fn draw_node(frame: &mut Frame<'_>, area: Rect, node: &Seen) {
         text.push(Line::from(why.clone()).red());
     }
     text.push(Line::raw(""));
+    text.extend(view.failed.iter().rev().take(FAILURES).map(failed));
+    text.push(Line::raw(""));
     text.extend(view.told.iter().rev().map(told));
     frame.render_widget(Paragraph::new(text), rest);
 }
@@ -91,17 +98,36 @@ fn title(node: &Seen) -> Line<'static> {
     ])
 }
 
-/// A line of what happened; the day is known.
+/// What failed; `steadfast trace` tells how.
+fn failed(one: &Failure) -> Line<'static> {
+    let Failure {
+        status,
+        phrase,
+        method,
+        from,
+        to,
+        ..
+    } = one;
+    let unix = Duration::try_from_secs_f64(one.unix).map_or(0, |it| it.as_secs());
+    let time = Span::styled(time_of_day(unix) + " ", Style::new().dim());
+    let says = format!("{status} {phrase}: {method} from {from} to {to}");
+    Line::from(vec![time, Span::raw(says)])
+}
+
+/// The time of the day, which is known.
+fn time_of_day(unix: u64) -> String {
+    date(unix).get(11..19).unwrap_or_default().to_owned()
+}
+
+/// A line of what happened.
 fn told(event: &Event) -> Line<'static> {
-    let time = date(event.unix);
-    let time = time.get(11..19).unwrap_or_default().to_owned();
     let color = if event.is_bad {
         Color::Red
     } else {
         Color::Green
     };
     Line::from(vec![
-        Span::styled(time + " ", Style::new().dim()),
+        Span::styled(time_of_day(event.unix) + " ", Style::new().dim()),
         Span::styled(event.text.clone(), Style::new().fg(color)),
     ])
 }
@@ -230,6 +256,15 @@ mod tests {
                 ],
                 ..Held::default()
             },
+            failed: vec![Failure {
+                unix: 1_800_000_000.5,
+                method: "INVITE".to_owned(),
+                from: "joe@example.com".to_owned(),
+                to: "ann@example.com".to_owned(),
+                status: 480,
+                phrase: "Not There".to_owned(),
+                ..Failure::default()
+            }],
             told: vec![Event {
                 unix: 1_800_000_000,
                 is_bad: true,
@@ -280,6 +315,7 @@ mod tests {
             "--> ● home 192.0.2.10  answers",
             "--> ● edge e2          silent for 1 min",
             "08:00:00 e2 (192.0.2.12:5060) is down over",
+            "08:00:00 480 Not There: INVITE from joe@",
             "nobody answers on e2.sock",
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");

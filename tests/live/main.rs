@@ -33,6 +33,7 @@ mod lab;
 mod lifecycle;
 mod load;
 mod metrics;
+mod metrics_port;
 mod mistakes;
 mod open_metrics;
 mod page;

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use steadfast::limits;
 use steadfast::view::View;
@@ -122,6 +122,46 @@ fn the_page_is_read_only_takes_nothing_from_elsewhere_and_has_few_listeners() {
     assert!(free.is_some(), "{}", lab.last_words());
 }
 
+/// A failure that is listed has a ladder, some at a time; nothing else has one.
+fn ladders() {
+    let (head, body) = fetch(HOME, "/ladder?call_id=page");
+    assert!(head.starts_with("http/1.1 200 "), "{head}");
+    assert!(
+        head.contains("content-security-policy: default-src 'none'; script-src 'self'; ")
+            && head.contains("content-type: text/html"),
+        "{head}"
+    );
+    for part in [
+        "INVITE from eve@elsewhere.example to nobody@example.com",
+        "came to     404 ",
+        "because     home answers 404 itself: ",
+        "steadfast trace --call-id page --node ",
+    ] {
+        assert!(body.contains(part), "no {part:?}: {body}");
+    }
+    assert!(
+        !body.contains("https://") && !body.contains("style="),
+        "{body}"
+    );
+    for path in ["/ladder", "/ladder?call_id=other"] {
+        let (head, _) = fetch(HOME, path);
+        assert!(head.starts_with("http/1.1 404 "), "{path}: {head}");
+    }
+    let waiting = limits::PAGE_LADDERS_WAITING;
+    let mut all: Vec<_> = (0..waiting + 3)
+        .map(|_| ask(HOME, "/ladder?call_id=page"))
+        .collect();
+    let began = Instant::now();
+    let mut heads: Vec<_> = all.iter_mut().map(|one| until(one, "\r\n")).collect();
+    heads.retain(|head| head.starts_with("HTTP/1.1 200 "));
+    assert_eq!(heads.len(), waiting);
+    assert!(
+        began.elapsed() >= limits::PAGE_LADDER_EVERY * 3,
+        "{:?}",
+        began.elapsed()
+    );
+}
+
 #[test]
 fn a_view_says_who_is_there_and_what_happened() {
     let lab = Lab::start("page-view");
@@ -139,6 +179,12 @@ fn a_view_says_who_is_there_and_what_happened() {
         (&*refused.method, &*refused.target, refused.status),
         ("INVITE", "nobody@example.com", 404)
     );
+    let failed = home.failed.last().expect("it is there, too");
+    assert_eq!(
+        (&*failed.call_id, &*failed.method, failed.status),
+        ("page", "INVITE", 404)
+    );
+    ladders();
     assert_eq!((&*home.role, &*home.cluster), ("home", "example.com"));
     let of = |view: &View| -> Vec<_> {
         let all = view.neighbours.iter();
@@ -229,7 +275,24 @@ fn a_browser_shows_the_cluster_and_an_edge_that_dies() {
     browser.until(&state(EDGES[0], "up"));
     let refused = "document.getElementById('rejected').innerText.includes('to nobody@example.com')";
     browser.until(refused);
+    let listed = "document.getElementById('failures').innerText.includes('404 ')";
+    browser.until(listed);
     browser.picture(&folder.join("home.png"));
+    // What it is listed by leads to its ladder, and that back to the page.
+    browser.value("document.querySelector('#failures a').click()");
+    let drawn =
+        "document.getElementById('ladder')?.innerText.includes('came to     404 ') === true";
+    browser.until(drawn);
+    let mono =
+        "getComputedStyle(document.getElementById('ladder')).fontFamily.includes('monospace')";
+    assert_eq!(
+        browser.value(mono),
+        true,
+        "its columns stand below one another"
+    );
+    browser.picture(&folder.join("ladder.png"));
+    browser.value("document.querySelector('h1 a').click()");
+    browser.until(listed);
     assert_eq!(browser.complaints, [""; 0]);
     eprintln!("pictures of the page: {}", folder.display());
 }

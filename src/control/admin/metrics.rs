@@ -44,8 +44,8 @@ pub(super) struct Scrape {
     /// Of a home that keeps its registrations.
     pub(super) store: Option<Arc<StoreState>>,
     pub(super) certificates: Vec<(PathBuf, Validity)>,
-    /// What became of what passed, by name and meaning.
-    pub(super) taps: [(&'static str, &'static str, u64); 5],
+    /// What the control thread counts, by name and meaning.
+    pub(super) counts: Vec<(&'static str, &'static str, u64)>,
     pub(super) process: Option<ProcessNumbers>,
 }
 
@@ -332,10 +332,10 @@ impl Collector for Scrape {
         if let Some(store) = &self.store {
             self.write_store(out, store)?;
         }
-        for (name, help, value) in self.taps {
+        for (name, help, value) in &self.counts {
             let name = format!("steadfast_{name}");
             out.counter(&name, help, None)?
-                .add(&self.labels([]), value)?;
+                .add(&self.labels([]), *value)?;
         }
         self.write_certificates(out)?;
         self.process.map_or(Ok(()), |process| process.write(out))

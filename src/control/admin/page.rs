@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::sse::{self, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -20,6 +20,10 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use super::Node;
+use super::failures::{self, Failures};
+use super::policy::HEADERS;
+use super::port::PortCounts;
+use crate::io::Orders;
 use crate::limits;
 
 const INDEX: &str = include_str!("page/index.html");
@@ -27,23 +31,22 @@ const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 const ICON: &str = include_str!("page/page.svg");
 
-/// What a browser may do with the page.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-                      connect-src 'self'; base-uri 'none'; form-action 'none'; \
-                      frame-ancestors 'none'";
-
 /// Who listens, and what they are told.
-#[derive(Debug)]
-pub(in crate::control) struct Listeners {
+pub(in crate::control) struct Page {
     free: Arc<Semaphore>,
     last: Mutex<Option<(Instant, Arc<str>)>>,
+    pub(super) failures: Failures,
+    /// What became of connections to its port.
+    pub(super) port: Arc<PortCounts>,
 }
 
-impl Default for Listeners {
-    fn default() -> Self {
+impl Page {
+    pub(in crate::control) fn new(shards: &Arc<[Orders]>) -> Self {
         Self {
             free: Arc::new(Semaphore::new(limits::PAGE_LISTENERS_MAX)),
             last: Mutex::default(),
+            failures: Failures::new(shards),
+            port: Arc::default(),
         }
     }
 }
@@ -64,21 +67,10 @@ pub(super) fn routes() -> Router<Arc<Node>> {
             get(|| async { part("text/javascript; charset=utf-8", SCRIPT) }),
         )
         .route("/page.svg", get(|| async { part("image/svg+xml", ICON) }))
+        .route("/ladder", get(failures::drawn))
         .route("/view", get(view))
         .route("/events", get(events))
 }
-
-/// How a browser is to take everything of the page.
-const HEADERS: [(HeaderName, &str); 5] = [
-    (header::CONTENT_SECURITY_POLICY, POLICY),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (header::CACHE_CONTROL, "no-store"),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
-];
 
 fn part(kind: &'static str, text: &'static str) -> Response {
     (HEADERS, [(header::CONTENT_TYPE, kind)], text).into_response()
@@ -91,7 +83,7 @@ async fn view(State(node): State<Arc<Node>>) -> Response {
 }
 
 async fn events(State(node): State<Arc<Node>>) -> Response {
-    let Ok(place) = Arc::clone(&node.listeners.free).try_acquire_owned() else {
+    let Ok(place) = Arc::clone(&node.page.free).try_acquire_owned() else {
         let text = "there are too many listeners: close one of them, or come again\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     };
@@ -118,7 +110,7 @@ impl Node {
     /// The view as JSON, as it was asked for last within `limits::PAGE_EVERY`: however many look,
     /// the shards are asked once.
     async fn told_now(&self) -> Arc<str> {
-        let mut last = self.listeners.last.lock().await;
+        let mut last = self.page.last.lock().await;
         if let Some((at, text)) = &*last
             && at.elapsed() < limits::PAGE_EVERY / 2
         {

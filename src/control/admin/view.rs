@@ -59,6 +59,7 @@ impl Node {
             bounds_us: histogram::BOUNDS_US.to_vec(),
             told: events(told, &nodes),
             rejected: rejected.refusals(limits::PAGE_REJECTS),
+            failed: self.page.failures.last().await,
             ..View::default()
         };
         count(&mut view, &numbers);

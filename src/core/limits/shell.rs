@@ -196,8 +196,26 @@ pub const NOTICES_KEPT: usize = 64;
 pub const PAGE_LISTENERS_MAX: usize = 16;
 /// How often they are told. What the shards have said serves all of them for as long.
 pub const PAGE_EVERY: Duration = Duration::from_secs(1);
-/// Refusals that the page shows: the last ones.
+/// Refusals that the page shows, and calls and registrations that failed: the last ones of each.
 pub const PAGE_REJECTS: usize = 20;
+/// Least time between two ladders that a node draws for its page: it looks through everything that
+/// its recorders hold for each, and whoever reaches the page may ask.
+pub const PAGE_LADDER_EVERY: Duration = Duration::from_secs(1);
+/// Ladders that wait for that. One more gets 503.
+pub const PAGE_LADDERS_WAITING: usize = 4;
+/// Connections to the port of the metrics and of the page at once, half of what `FILES_RESERVED`
+/// keeps. One more is closed.
+pub const PORT_CONNECTIONS_MAX: usize = 32;
+/// As many of them may come from one address: the listeners of the page, and whoever else looks
+/// from there. One more is closed.
+pub const PORT_OF_SOURCE_MAX: usize = 24;
+/// How long nothing may be written to such a connection: longer than any answer takes, and than
+/// Prometheus waits from one question to the next where it is told nothing. Longer: it is closed.
+pub const PORT_IDLE_MAX: Duration = Duration::from_secs(20);
+/// Bytes asked of the kernel for what such a connection was told and has not taken yet.
+pub const PORT_SEND_BUFFER: usize = 32 * 1024;
+/// Pause before the port is looked at again after a connection could not be accepted.
+pub const PORT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long handshakes and connections that are being opened are awaited before a shard stands
 /// still for an upgrade: nobody can go on with them. Calls go on meanwhile.

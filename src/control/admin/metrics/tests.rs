@@ -45,7 +45,7 @@ fn scrape() -> Scrape {
                 until: 1_800_000_000,
             },
         )],
-        taps: [
+        counts: vec![
             ("hep_sent", "Sent.", 1),
             ("hep_lost", "Lost.", 2),
             ("events_written", "Written.", 3),

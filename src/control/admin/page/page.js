@@ -151,6 +151,9 @@ function list(id, all, none, draw) {
 function logs(view) {
   list("told", view.told, "nothing since the start",
     (one) => html("li", { class: one.is_bad ? "down" : "up" }, clock(one.unix), one.text));
+  list("failures", view.failed, "nothing", (one) => html("li", { class: "failure" }, clock(one.unix),
+    html("a", { href: "ladder?call_id=" + encodeURIComponent(one.call_id) }, `${one.status} ${one.phrase}`),
+    `: ${one.method} from ${one.from} to ${one.to}`));
   list("rejected", view.rejected, "nothing", (one) => html("li", {}, clock(one.unix),
     `${one.status} ${one.reason}: ${one.method} of ${one.user || "nobody"}`,
     one.target ? ` to ${one.target}` : "", ` from ${one.source}`,
