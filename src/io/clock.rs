@@ -14,15 +14,18 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock whose zero is now.
+    /// A clock whose zero is the beginning of this second of the calendar: the core knows the zero
+    /// in whole seconds, and what it says of a time is to be what the recorder says of it.
     #[must_use]
     pub fn start() -> Self {
-        let unix = std::time::UNIX_EPOCH
-            .elapsed()
-            .map_or(0, |since| since.as_micros());
+        let now = std::time::Instant::now();
+        let unix = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let begun = Duration::from_nanos(unix.subsec_nanos().into());
+        // On a machine that has just been started there may be no such instant.
+        let zero = now.checked_sub(begun).unwrap_or(now);
         Self {
-            zero: std::time::Instant::now(),
-            unix_micros_at_zero: u64::try_from(unix).unwrap_or(u64::MAX),
+            zero,
+            unix_micros_at_zero: unix.as_secs().saturating_mul(1_000_000),
         }
     }
 
@@ -80,6 +83,18 @@ fn monotonic() -> io::Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_core_and_the_recorder_mean_the_same_time() {
+        let clock = Clock::start();
+        let by_recorder = clock.unix_micros(clock.now());
+        let by_core = clock.wall().unix_at_zero * 1_000_000 + clock.now().as_micros();
+        let unix = std::time::UNIX_EPOCH.elapsed().unwrap();
+        let unix = u64::try_from(unix.as_micros()).unwrap();
+        for said in [by_recorder, by_core] {
+            assert!(said.abs_diff(unix) < 10_000, "{said}, and it is {unix}");
+        }
+    }
 
     #[test]
     fn a_clock_that_is_read_again_goes_on_where_it_was() {
