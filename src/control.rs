@@ -174,7 +174,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     let flows = flows
         .map(|(table, records, dropped)| tokio::spawn(table.write_behind(records, dropped, state)));
     tokio::select! {
-        () = memory::watch(running.config.recorder()) => {}
+        () = watch_memory(&shards, running.config.recorder()) => {}
         result = handle_signals(&shards, &hangup, &drains) => result?,
         () = reload::serve(running, told, &hangup, reloads, handing) => {}
         result = admin::serve(admin_sockets, node) => result?,
@@ -188,6 +188,14 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         flows.await?;
     }
     end_writing(writer)
+}
+
+/// Looks at the memory from when every shard has made what it begins with.
+async fn watch_memory(shards: &[Orders], recorder: usize) {
+    if !service::all_answer(shards).await {
+        tracing::warn!("a shard does not answer at the start: what it takes is not known");
+    }
+    memory::watch(recorder).await;
 }
 
 /// Waits until the last record is on disk.

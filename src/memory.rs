@@ -204,8 +204,8 @@ fn refused(used: usize, most: usize) -> u8 {
 
 /// Looks at the memory for as long as the node runs: what is beside the heap once, when all has
 /// been started, and each second whether the bound is near. The log says so when it becomes
-/// near, and when it is no longer. So many bytes on the heap are the recorders', who fill them
-/// whatever is refused: they count from the start.
+/// near, and when it is no longer. So many bytes on the heap are the recorders', who have them by
+/// now and fill them whatever is refused: they count from the start.
 pub async fn watch(recorder: usize) {
     let resident = || resident().unwrap_or(0);
     let beside = beside(resident(), on_heap(), recorder);

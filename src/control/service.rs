@@ -42,7 +42,8 @@ pub(super) async fn watchdog(shards: Arc<[Orders]>) {
     }
 }
 
-async fn all_answer(shards: &[Orders]) -> bool {
+/// Whether every shard answers in `limits::ANSWER_MAX`.
+pub(super) async fn all_answer(shards: &[Orders]) -> bool {
     let (answer, mut answers) = mpsc::channel(shards.len().max(1));
     for (shard, orders) in shards.iter().enumerate() {
         orders.give(Order::Ask {

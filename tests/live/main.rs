@@ -31,6 +31,7 @@ mod init;
 mod kept_flows;
 mod lab;
 mod lifecycle;
+mod little_memory;
 mod load;
 mod metrics;
 mod metrics_port;
