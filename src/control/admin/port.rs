@@ -1,5 +1,5 @@
 //! The port of the metrics and of the page, which strangers may reach: how many connections it has,
-//! from one address and in all, and for how long one may be there for nothing.
+//! from one customer (an IPv4 address, an IPv6 /64) and in all, and for how long one may be there for nothing.
 //!
 //! A connection lives as long as something can be written to it within `limits::PORT_IDLE_MAX`. So
 //! ends who says nothing, who does not finish his question, and who does not read his answer; a
@@ -10,7 +10,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use axum::serve::Listener;
@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::limits;
+use crate::{guard, limits};
 
 /// What became of connections.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ impl PortCounts {
 /// The port.
 pub(super) struct Port {
     listener: TcpListener,
-    open: Arc<Mutex<Vec<IpAddr>>>,
+    open: Arc<Mutex<OpenSources>>,
     counts: Arc<PortCounts>,
 }
 
@@ -66,6 +66,7 @@ impl Port {
 
     /// A place for a connection from there; `None`: there is none.
     fn place(&self, from: IpAddr) -> Option<OpenPlace> {
+        let from = guard::network(from.to_canonical());
         let mut open = lock(&self.open);
         let of_source = open.iter().filter(|one| **one == from).count();
         if open.len() >= limits::PORT_CONNECTIONS_MAX || of_source >= limits::PORT_OF_SOURCE_MAX {
@@ -94,7 +95,7 @@ impl Listener for Port {
                     continue;
                 }
             };
-            let Some(place) = self.place(from.ip().to_canonical()) else {
+            let Some(place) = self.place(from.ip()) else {
                 self.counts.refused.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
@@ -119,15 +120,18 @@ impl Listener for Port {
 }
 
 /// Nothing under this lock can be left half done.
-fn lock(open: &Mutex<Vec<IpAddr>>) -> std::sync::MutexGuard<'_, Vec<IpAddr>> {
+fn lock(open: &Mutex<OpenSources>) -> MutexGuard<'_, OpenSources> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One of the places for connections, which is free again when this is dropped.
 struct OpenPlace {
-    from: IpAddr,
-    open: Arc<Mutex<Vec<IpAddr>>>,
+    from: (bool, u64),
+    open: Arc<Mutex<OpenSources>>,
 }
+
+/// Where the connections that are open come from, as `guard` tells customers apart.
+type OpenSources = Vec<(bool, u64)>;
 
 impl Drop for OpenPlace {
     fn drop(&mut self) {
@@ -211,5 +215,41 @@ impl AsyncWrite for PortStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_customer_has_some_of_the_places_and_gives_them_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = Port::new(listener, Arc::default());
+        let place = |from: String| port.place(from.parse().unwrap());
+        // A /64 is one customer, and IPv4 seen through IPv6 is IPv4.
+        let first = |n: usize| place(format!("2001:db8::{n:x}"));
+        let mut all: Vec<_> = (0..limits::PORT_OF_SOURCE_MAX).map_while(first).collect();
+        assert_eq!(all.len(), limits::PORT_OF_SOURCE_MAX);
+        assert!(first(0xffff).is_none());
+        all.pop();
+        all.extend(first(0xffff));
+        let rest = limits::PORT_CONNECTIONS_MAX - limits::PORT_OF_SOURCE_MAX;
+        let second = |n: usize| {
+            place(
+                if n % 2 == 0 {
+                    "192.0.2.1"
+                } else {
+                    "::ffff:192.0.2.1"
+                }
+                .to_owned(),
+            )
+        };
+        let more: Vec<_> = (0..rest + 3).map_while(second).collect();
+        assert_eq!(more.len(), rest);
+        assert!(place("198.51.100.1".to_owned()).is_none());
+        drop(all);
+        assert!(place("198.51.100.1".to_owned()).is_some());
+        assert_eq!(lock(&port.open).len(), rest);
     }
 }

@@ -206,8 +206,8 @@ pub const PAGE_LADDERS_WAITING: usize = 4;
 /// Connections to the port of the metrics and of the page at once, half of what `FILES_RESERVED`
 /// keeps. One more is closed.
 pub const PORT_CONNECTIONS_MAX: usize = 32;
-/// As many of them may come from one address: the listeners of the page, and whoever else looks
-/// from there. One more is closed.
+/// How many of them may come from one IPv4 address or IPv6 /64: the listeners of the page, and
+/// whoever else looks from there. One more is closed.
 pub const PORT_OF_SOURCE_MAX: usize = 24;
 /// How long nothing may be written to such a connection: longer than any answer takes, and than
 /// Prometheus waits from one question to the next where it is told nothing. Longer: it is closed.
