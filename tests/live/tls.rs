@@ -255,7 +255,18 @@ fn an_edge_talks_to_no_home_that_is_somebody_else() {
         authority.issue(file, names, days);
         let mut server = impostor(&lab, address, &folder, file);
         let status = register_at("127.0.0.19", number);
-        let output = poll(PATIENCE, || edge.output().contains(want).then_some(()));
+        // A request waits for its home and tries it again and again (V-8), and the log takes no
+        // more than some lines a second: perhaps not that of the first try with this certificate.
+        let mut others = 100 * (number + 1)..;
+        let output = poll(PATIENCE, || {
+            let is_said = || edge.output().contains(want);
+            if !is_said()
+                && let Some(number) = others.next()
+            {
+                register_at("127.0.0.19", number);
+            }
+            is_said().then_some(())
+        });
         assert!(output.is_some(), "{file}: {want}\n{}", edge.last_words());
         assert!(status.starts_with('5'), "{file}: {status}");
         let heard = server.output();
@@ -263,7 +274,7 @@ fn an_edge_talks_to_no_home_that_is_somebody_else() {
         server.stop();
     }
     let page = lab.page("e9", "/metrics");
-    assert_eq!(metric(&page, "steadfast_tls_unproven_total"), 5, "{page}");
+    assert!(metric(&page, "steadfast_tls_unproven_total") >= 5, "{page}");
     assert_eq!(metric(&page, "steadfast_stick_bound_total"), 0, "{page}");
     // The same edge does talk to the one that proves it.
     ours.issue("proven", &["dns:Example.COM"], 10);
