@@ -237,7 +237,7 @@ mod tests {
         let rest = limits::PORT_CONNECTIONS_MAX - limits::PORT_OF_SOURCE_MAX;
         let second = |n: usize| {
             place(
-                if n % 2 == 0 {
+                if n.is_multiple_of(2) {
                     "192.0.2.1"
                 } else {
                     "::ffff:192.0.2.1"
