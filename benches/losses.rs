@@ -94,6 +94,7 @@ impl Edge {
             | Output::Close { .. }
             | Output::Resolve { .. }
             | Output::Store { .. }
+            | Output::Ask { .. }
             | Output::Handoff { .. }
             | Output::Notice(_)
             | Output::Event(_) => None,

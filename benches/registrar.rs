@@ -127,6 +127,7 @@ fn settings() -> home::Settings {
         requires_path: false,
         requires_outbound: false,
         is_stored: false,
+        is_shared: false,
         is_durable: false,
     }
 }

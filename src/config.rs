@@ -20,6 +20,7 @@ mod recording;
 pub mod reference;
 mod role;
 mod rules;
+mod shared_store;
 mod source;
 mod tls;
 
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 pub use keys::{keep, random, seed};
 pub use names::{address, domain};
 pub use recording::{Events, Hep, Recording};
+pub use shared_store::{SentinelGroup, SharedAt, StoreAt};
 pub use source::{Change, Source, control_socket, open};
 
 use reader::{Reader, Section};
@@ -255,8 +257,8 @@ pub struct Home {
     pub settings: home::Settings,
     /// The list of subscribers, read again whenever it changes.
     pub subscribers: PathBuf,
-    /// The registrations on disk; `None`: in memory alone.
-    pub store: Option<PathBuf>,
+    /// Where the registrations are; `None`: in memory alone.
+    pub store: Option<StoreAt>,
     /// The key of nonces and marks is in no file yet: it was made for this start.
     pub has_made_key: bool,
     /// Where such a key is to be kept for the next ones.

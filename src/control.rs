@@ -25,6 +25,7 @@ pub(crate) mod private;
 mod recording;
 mod reload;
 pub mod service;
+mod shared_store;
 mod stamp;
 mod store;
 mod subscribers;
@@ -47,10 +48,11 @@ pub use dns::look_up;
 pub use flow_table::{FlowTable, FlowsFault, Opened, TableSource, check as check_flows};
 pub use name_server::{NameServer, NameServerFault};
 pub use reload::{LOG, LogFilter, Running};
+pub use shared_store::{FromShards, SharedStore, reach as reach_store};
 pub use store::{Store, StoreFault, check as check_store};
 pub use subscribers::{ListFault, ListFile, read as read_subscribers};
 
-use crate::io::{DnsRequest, Order, Orders, Record};
+use crate::io::{DnsRequest, Order, Orders, Record, StoreState};
 use crate::upgrade::{ControlSockets, Given};
 use crate::{limits, memory};
 use admin::{Node, Page};
@@ -64,8 +66,8 @@ use upgrading::Handing;
 pub struct ControlSetup {
     /// The shards.
     pub shards: Vec<Orders>,
-    /// The registrations on disk, and what is to be written there.
-    pub store: Option<(Store, mpsc::Receiver<Record>)>,
+    /// The registrations that are kept.
+    pub store: Option<Kept>,
     /// The flows of UDP phones on disk, what is to be written there, and whether
     /// something was dropped on the way.
     pub flows: Option<(TableSource, mpsc::Receiver<Record>, Arc<AtomicBool>)>,
@@ -79,6 +81,30 @@ pub struct ControlSetup {
     pub questions: mpsc::Receiver<DnsRequest>,
     /// What it answers of the DNS itself.
     pub name_server: Option<NameServer>,
+}
+
+/// Where registrations are kept, and what is to be written there.
+pub enum Kept {
+    /// On disk.
+    File(Store, mpsc::Receiver<Record>),
+    /// In a store that several homes share.
+    Shared(SharedStore, FromShards),
+}
+
+impl Kept {
+    fn state(&self) -> Arc<StoreState> {
+        match self {
+            Self::File(store, _) => store.state(),
+            Self::Shared(store, _) => store.state(),
+        }
+    }
+
+    fn start(self, shards: &Arc<[Orders]>) -> io::Result<JoinHandle<()>> {
+        match self {
+            Self::File(store, records) => store.start_writing(records, shards),
+            Self::Shared(store, from) => store.start(from, shards),
+        }
+    }
 }
 
 /// The running thread.
@@ -147,7 +173,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
         status: Shown::new(&running.source),
         reload: ask_reload,
         upgrade: ask_upgrade,
-        store: store.as_ref().map(|(store, _)| store.state()),
+        store: store.as_ref().map(Kept::state),
         certificates: shown_certificates(&running),
         taps: tap_counts,
         drains: Arc::clone(&drains),
@@ -169,8 +195,7 @@ async fn serve(duties: ControlSetup, ended: oneshot::Receiver<()>) -> io::Result
     let state = Arc::clone(&given.store);
     let control_sockets = control_sockets(&admin_sockets, name_server.as_ref())?;
     let handing = Handing::new(given, control_sockets, &node.handed_on, upgrades);
-    let writer = store.map(|(store, records)| store.start_writing(records, &shards));
-    let writer = writer.transpose()?;
+    let writer = store.map(|kept| kept.start(&shards)).transpose()?;
     let flows = flows
         .map(|(table, records, dropped)| tokio::spawn(table.write_behind(records, dropped, state)));
     tokio::select! {

@@ -35,6 +35,7 @@ mod purpose;
 mod record;
 mod ring;
 mod rlimit;
+mod shared;
 mod socket;
 mod sockets;
 mod streams;
@@ -58,6 +59,7 @@ pub use notices::Told;
 pub use purpose::Purpose;
 pub use record::{Record, StoreSender, StoreState, to_store};
 pub use rlimit::{check_files, raise_open_files};
+pub use shared::{KeptBindings, SharedAnswer, SharedQuestion};
 pub use sockets::{Listening, Sockets, check, open};
 
 use counters::Counters;

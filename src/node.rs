@@ -10,13 +10,12 @@ mod fault;
 mod successor;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, Role, Source, keep, seed};
+use crate::config::{Config, Role, Source, StoreAt, keep, seed};
 use crate::control::{
-    self, AdminSockets, Control, ControlSetup, FlowTable, ListFile, LogFilter, NameServer,
-    Opened as Flows, Running, Store, TableSource,
+    self, AdminSockets, Control, ControlSetup, FlowTable, FromShards, Kept, ListFile, LogFilter,
+    NameServer, Opened as Flows, Running, SharedStore, Store, TableSource,
 };
 use crate::edge::is_live;
 use crate::id::Transport;
@@ -50,11 +49,7 @@ pub fn run(config: Config, source: Source, log: LogFilter) -> Result<(), Fault> 
     let name_server = name_server(&config)?;
     let flows = flows(&config, clock)?;
     let opened = open(&config.role)?;
-    let mut store = opened.store.as_deref().map(Store::open).transpose()?;
-    if let Some(store) = &mut store {
-        store.set_awaited(opened.role.is_durable());
-    }
-    let (disk, restored) = disk(store, flows);
+    let (disk, restored) = disk(&config.role, flows)?;
     // Whoever cannot start is told that alone.
     io::warn_about_machine();
     let seeds = sockets.iter().map(|_| seed()).collect::<Result<_, _>>()?;
@@ -156,6 +151,7 @@ fn begin(
         store: disk.state(),
     };
     let (to_store, records) = io::to_store(disk.state());
+    let (to_store, questions_to_store) = to_store.with_questions();
     let has_dropped = to_store.has_dropped();
     let (to_dns, questions) = io::to_dns();
     // The writer ends when the last shard's sender is gone.
@@ -164,7 +160,15 @@ fn begin(
     is_up()?;
     let (store, flows) = match disk {
         Disk::Nothing => (None, None),
-        Disk::Store(store) => (Some((store, records)), None),
+        Disk::Store(store) => (Some(Kept::File(store, records)), None),
+        Disk::Shared(store) => {
+            let from = FromShards {
+                records,
+                questions: questions_to_store,
+                has_dropped,
+            };
+            (Some(Kept::Shared(store, from)), None)
+        }
         Disk::Flows(table, _) => (None, Some((table, records, has_dropped))),
     };
     let name = settled.config.name.clone();
@@ -257,6 +261,8 @@ enum Disk {
     Nothing,
     /// The registrations of a home.
     Store(Store),
+    /// Nothing: the registrations of a home are where those of others are.
+    Shared(SharedStore),
     /// The flows of an edge, and how they are.
     Flows(TableSource, Arc<StoreState>),
 }
@@ -266,6 +272,7 @@ impl Disk {
     fn state(&self) -> Arc<StoreState> {
         match self {
             Self::Store(store) => store.state(),
+            Self::Shared(store) => store.state(),
             Self::Flows(_, state) => Arc::clone(state),
             Self::Nothing => Arc::default(),
         }
@@ -273,11 +280,22 @@ impl Disk {
 }
 
 /// What is kept, and what of it there is.
-fn disk(store: Option<Store>, flows: Flows) -> (Disk, Arc<[Record]>) {
-    let (disk, records) = match (store, flows.table) {
-        (Some(mut store), _) => {
+fn disk(role: &Role, flows: Flows) -> Result<(Disk, Arc<[Record]>), Fault> {
+    let home = match role {
+        Role::Home(home) => home.store.as_ref().map(|store| (home, store)),
+        Role::Edge(_) => None,
+    };
+    let (disk, records) = match (home, flows.table) {
+        (Some((home, StoreAt::File(path))), _) => {
+            let mut store = Store::open(path)?;
+            store.set_awaited(home.settings.is_durable);
             let records = store.take_records();
             (Disk::Store(store), records)
+        }
+        (Some((home, StoreAt::Shared(at))), _) => {
+            let home = &home.settings;
+            let store = SharedStore::new(at.clone(), &home.domain, home.is_durable, false);
+            (Disk::Shared(store), Vec::new())
         }
         (None, Some(table)) => {
             let table = TableSource::Open(Box::new(table));
@@ -288,7 +306,7 @@ fn disk(store: Option<Store>, flows: Flows) -> (Disk, Arc<[Record]>) {
     if !records.is_empty() {
         tracing::info!(records = records.len(), "read the registrations back");
     }
-    (disk, records.into())
+    Ok((disk, records.into()))
 }
 
 /// What a node is, with the files it needs for that.
@@ -296,8 +314,6 @@ struct Opened {
     role: shard::Role,
     /// The list that is read again when it changes.
     subscribers: Option<ListFile>,
-    /// Where its registrations are.
-    store: Option<PathBuf>,
 }
 
 fn open(role: &Role) -> Result<Opened, Fault> {
@@ -305,14 +321,14 @@ fn open(role: &Role) -> Result<Opened, Fault> {
         Role::Edge(settings) => Ok(Opened {
             role: shard::Role::Edge(settings.clone()),
             subscribers: None,
-            store: None,
         }),
         Role::Home(home) => {
             let algorithms = &home.settings.algorithms;
             let (list, file) = ListFile::open(home.subscribers.clone(), algorithms)?;
             // What is no store stays as it is, and no key is left beside it.
             home.store
-                .as_deref()
+                .as_ref()
+                .and_then(StoreAt::file)
                 .map(control::check_store)
                 .transpose()?;
             if let Some(path) = &home.new_key {
@@ -324,7 +340,6 @@ fn open(role: &Role) -> Result<Opened, Fault> {
             Ok(Opened {
                 role: shard::Role::Home(home.settings.clone(), list),
                 subscribers: Some(file),
-                store: home.store.clone(),
             })
         }
     }

@@ -70,6 +70,7 @@ mod wire {
     mod ringing;
     mod route_pairs;
     mod shards;
+    mod shared_store;
     mod shares;
     mod short_grants;
     mod sibling_edges;

@@ -229,10 +229,17 @@ pub struct HomeSection {
     /// `ann example.com sha256=...`; read again when it changes.
     #[schemars(length(min = 1))]
     pub subscribers: String,
-    /// The file that keeps the registrations; without it they are in memory alone.
+    /// What keeps the registrations: a file, or Valkey or Redis for several homes together, as
+    /// `"valkey://USER:PASSWORD@HOST:PORT/DATABASE"`, over TLS `"valkeys://"`; without it they
+    /// are in memory alone.
     #[schemars(length(min = 1))]
     pub store: Option<String>,
-    /// A REGISTER is answered once its registration is in `store` on the disk.
+    /// The file of the authorities that vouch for a `store` over TLS; without it those of the
+    /// machine do.
+    #[schemars(length(min = 1))]
+    pub store_ca: Option<String>,
+    /// A REGISTER is answered once its registration is in `store` on the disk, or Valkey or Redis
+    /// has taken it.
     #[schemars(extend("default" = false))]
     pub durable: Option<bool>,
     /// The home's name among several that share no location.

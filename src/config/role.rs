@@ -7,7 +7,7 @@ use super::file::{EdgeSection, HomeSection};
 use super::members::members;
 use super::reader::Section;
 use super::rules::{calls_out, destinations, identities};
-use super::{Flows, Home, Mistake, Role, host_names, keys, names, rules};
+use super::{Flows, Home, Mistake, Role, StoreAt, host_names, keys, names, rules, shared_store};
 use crate::digest::Algorithm;
 use crate::edge::{self, PathPolicy};
 use crate::home::{self, Redirect};
@@ -115,7 +115,7 @@ pub(super) fn home(
         .maybe_list("algorithms", want, algorithm)?
         .unwrap_or_else(|| vec![Algorithm::Sha256, Algorithm::Md5]);
     let (store, is_durable) = store(section, folder)?;
-    let keys = nonce_keys(section, folder, store.as_deref())?;
+    let keys = nonce_keys(section, folder, store.as_ref())?;
     let settings = home::Settings {
         domain,
         name: name.unwrap_or_default(),
@@ -135,6 +135,7 @@ pub(super) fn home(
         destinations: destinations(section)?,
         identities: identities(section)?,
         is_stored: store.is_some(),
+        is_shared: matches!(store, Some(StoreAt::Shared(_))),
         is_durable,
     };
     let subscribers = existing(section, "subscribers", "the file of subscribers", folder)?;
@@ -152,15 +153,14 @@ fn flag_or(section: &Section<'_>, key: &str, default: bool) -> Result<bool, Mist
     Ok(section.flag(key, "true or false")?.unwrap_or(default))
 }
 
-/// The file that keeps the registrations, and whether an answer waits until its own is there.
-fn store(section: &Section<'_>, folder: &Path) -> Result<(Option<PathBuf>, bool), Mistake> {
-    let want = "the file that keeps the registrations, such as \"location.redb\"";
-    let store = section.text("store", want)?.map(|file| folder.join(file));
+/// What keeps the registrations, and whether an answer waits until its own is there.
+fn store(section: &Section<'_>, folder: &Path) -> Result<(Option<StoreAt>, bool), Mistake> {
+    let store = shared_store::read(section, folder)?;
     let is_durable = flag_or(section, "durable", false)?;
     if is_durable && store.is_none() {
         return Err(section.mistake(
             "durable",
-            "has phones wait until their registration is in the file `store`, and there is none: \
+            "has phones wait until their registration is in the `store`, and there is none: \
              name one",
         ));
     }
@@ -213,7 +213,7 @@ struct NonceKeys {
 fn nonce_keys(
     section: &Section<'_>,
     folder: &Path,
-    store: Option<&Path>,
+    store: Option<&StoreAt>,
 ) -> Result<NonceKeys, Mistake> {
     let of = |mut keys: Vec<[u8; 32]>| {
         let older = keys.split_off(1);
@@ -238,8 +238,14 @@ fn nonce_keys(
             .map(of)
             .map_err(|why| section.mistake("nonce_key_file", &why));
     }
-    let Some(store) = store else {
-        return made(None);
+    let store = match store {
+        None => return made(None),
+        Some(StoreAt::File(store)) => store,
+        Some(StoreAt::Shared(_)) => {
+            let text = "is shared by several homes, which check one another's nonces: name the \
+                        file of their keys in `nonce_key_file`, the same on each";
+            return Err(section.mistake("store", text));
+        }
     };
     let mut path = store.as_os_str().to_owned();
     path.push(".key");

@@ -44,7 +44,7 @@ const WAITING: [(&str, &[&str]); 4] = [
             "member_names",
         ],
     ),
-    ("home", &["domain", "name", "store", "durable"]),
+    ("home", &["domain", "name", "store", "store_ca", "durable"]),
     ("dns", &["listen"]),
 ];
 /// The file, and what it said when the node was started.

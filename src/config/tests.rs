@@ -90,9 +90,9 @@ fn a_home_is_read_with_its_defaults() {
     assert_eq!(home.settings.redirect, Redirect::IfSupported);
     assert!(!home.settings.requires_outbound);
     assert_eq!(home.settings.ring_time, Some(limits::RING_TIME));
-    let store = home.store.unwrap();
+    let store = home.store.as_ref().and_then(StoreAt::file).unwrap();
     assert!(home.settings.is_stored && store.ends_with("location.redb") && store.is_absolute());
-    assert!(!home.settings.is_durable);
+    assert!(!home.settings.is_durable && !home.settings.is_shared);
     let text = format!("{HEAD}{HOME}").replace("store = \"location.redb\"\n", "");
     let Role::Home(home) = read(&text).unwrap().role else {
         panic!("not a home")
@@ -109,7 +109,7 @@ fn registrations_are_durable_where_there_is_a_store() {
     let text = format!("{HEAD}{HOME}").replace("store = \"location.redb\"", "durable = true");
     let sentence = read(&text).err().unwrap().to_string();
     let want = "e1.toml, line 6: [home] `durable` has phones wait until their registration is in the \
-                file `store`, and there is none: name one";
+                `store`, and there is none: name one";
     assert_eq!(sentence, want);
 }
 
@@ -424,3 +424,4 @@ mod members;
 mod mistakes;
 mod peers;
 mod recording;
+mod shared_store;

@@ -4,12 +4,13 @@
 //!
 //! - `state`: the fields of one home, and who somebody is to it. Its tables are
 //!   `subscribers`, `location`, `nonce::Replay`, `challenged`, `former_paths`,
-//!   `unrecognised_edges`, `tentative` and `revocation_queue`.
+//!   `unrecognised_edges`, `tentative`, `under_way` and `revocation_queue`.
 //! - `aor`, `rules`, `dialog`, `edge_node`: what needs no table.
 //! - `stickiness`: what binds a URI to a flow; `sibling_flows`: to the further flows of a
 //!   phone; `moved_dialogs`: to the flow of a phone that has moved; `next_hops`: where a URI
 //!   leads.
-//! - `sharing`: what the other shards and the store get.
+//! - `sharing`: what the other shards and the store get; `shared_store`: what goes to and comes
+//!   from a store that several homes share.
 //! - `registrar`, `authenticate`, `caller`, `routing`, `forking`, `record_route`, `redirects`,
 //!   `revoking`: what the home decides; `policy`: the questions of the proxy
 //!   ([`Policy`](crate::proxy::Policy)), answered by these.
@@ -22,8 +23,8 @@
 //! Decisions: who comes from an edge is told by the flow, so a REGISTER past the
 //! edges is redirected before anything is looked up, and a stranger is never
 //! relayed. A call takes the flow its REGISTER came on; when that is gone, the
-//! flow its Path sticks to, else any edge. Homes of one cluster share keys and
-//! nothing else: a phone is called through the home it registered at.
+//! flow its Path sticks to, else any edge. Homes of one cluster share keys, and where they have
+//! a store in common their bindings; else a phone is called through the home it registered at.
 //!
 //! Invariants: a nonce is checked by its bytes and the key alone, so every home
 //! of a cluster finds the same; an update of bindings happens whole or not at
@@ -51,12 +52,14 @@ mod revocation_queue;
 mod revoking;
 mod routing;
 mod rules;
+mod shared_store;
 mod sharing;
 mod sibling_flows;
 mod state;
 mod stickiness;
 mod subscribers;
 mod tentative;
+mod under_way;
 mod unrecognised_edges;
 mod why;
 
@@ -69,8 +72,11 @@ use crate::time::Duration;
 use crate::trust::{CallsOut, Destinations, IdentityHeaders};
 
 pub use binding_report::{BindingReport, ReportedBinding};
+pub use location::{ChangeKind, ChangedBinding, SharedChange, row_of};
+pub use shared_store::{SharedBindings, SharedRow};
 pub use state::Home;
 pub use subscribers::{BadLine, Revoked, Subscribers};
+pub use under_way::Tell;
 
 use location::{Binding, Change, Conflict, Location, Register};
 use nonce::Replay;
@@ -80,7 +86,7 @@ use nonce::Replay;
 pub struct Settings {
     /// The domain served, and the realm of its challenges.
     pub domain: String,
-    /// Its name among several homes that share no location: written into its
+    /// Its name among several homes that share no store: written into its
     /// Service-Route and Record-Route, so that what began here comes back here
     /// while it lives. Empty: the homes stand in for each other.
     pub name: String,
@@ -123,6 +129,9 @@ pub struct Settings {
     /// Each change is put out as `Output::Store`. Otherwise registrations live as
     /// long as the process.
     pub is_stored: bool,
+    /// Other homes have the same store: what is put out are changes of rows, and rows that
+    /// others have changed come back. Only where registrations are stored.
+    pub is_shared: bool,
     /// No REGISTER is answered with 200 before its row is on disk. Only where
     /// registrations are stored.
     pub is_durable: bool,

@@ -12,6 +12,8 @@
 mod acks;
 mod address_validation;
 mod answers;
+mod asking;
+mod asks;
 mod branch;
 mod branches;
 mod build;
@@ -74,6 +76,7 @@ mod untaken;
 mod validate;
 pub mod why_text;
 
+pub(crate) use asks::{Asked, Asks};
 pub use branch::{Branch, BranchState};
 pub use context::Context;
 pub use counters::Counters;

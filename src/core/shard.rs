@@ -16,6 +16,7 @@
 //! An answer is framed and scanned, and [`Proxy::response`] does the rest.
 
 mod accepting;
+mod asks;
 mod carrying;
 mod draining;
 mod gauges;
@@ -225,16 +226,11 @@ impl Shard {
                     RoleState::Agent(_) => {}
                 }
             }
-            Input::Stored { up_to } => {
-                if let RoleMut::Proxy(_, mut turn) = self.role_mut(now) {
-                    turn.stored(up_to);
-                }
-            }
-            Input::NotStored => {
-                if let RoleMut::Proxy(_, mut turn) = self.role_mut(now) {
-                    turn.not_stored();
-                }
-            }
+            Input::Stored { up_to } => self.with_turn(now, |turn| turn.stored(up_to)),
+            Input::Shared { row, ask } => self.shared(now, row.as_ref(), ask),
+            Input::Refused { number } => self.with_turn(now, |turn| turn.refused(number)),
+            Input::TellShared(what) => self.tell_shared(now, what),
+            Input::NotStored => self.with_turn(now, |turn| turn.not_stored()),
             Input::Handoff { from, handoff } => self.handed(now, from, handoff),
             Input::Subscribers { list, revoked } => {
                 if let RoleState::Home(home) = &mut self.role {
@@ -278,7 +274,8 @@ impl Shard {
             RoleState::Agent(agent) => agent.is_idle(),
             RoleState::Edge(_) | RoleState::Home(_) => true,
         };
-        agent && self.is_drained(now) && self.net.held_answers.is_empty()
+        let waits = !self.net.held_answers.is_empty() || self.net.asks.next_end().is_some();
+        agent && self.is_drained(now) && !waits
     }
 
     /// True for a home that drains and takes in what is new until then: when all shards of its
@@ -291,6 +288,13 @@ impl Shard {
     /// Who acts, and what one step of theirs works with.
     fn role_mut(&mut self, now: Instant) -> RoleMut<'_> {
         self.role.with_proxy(&mut self.proxy, &mut self.net, now)
+    }
+
+    /// Has the proxy do something; a user agent has none.
+    fn with_turn(&mut self, now: Instant, act: impl FnOnce(&mut Turn<'_>)) {
+        if let RoleMut::Proxy(_, mut turn) = self.role_mut(now) {
+            act(&mut turn);
+        }
     }
 
     fn datagram(&mut self, now: Instant, socket: SocketId, peer: SocketAddr, bytes: &[u8]) {

@@ -95,7 +95,10 @@ fn addresses_of_ipv6_and_the_folders_of_a_service_are_written() {
     let Role::Home(home) = config::load(&dir.join("home.toml")).unwrap().role else {
         panic!("not a home")
     };
-    assert_eq!(home.store, Some("/var/lib/steadfast/home.redb".into()));
+    assert_eq!(
+        home.store,
+        Some(config::StoreAt::File("/var/lib/steadfast/home.redb".into()))
+    );
     let want = "install -o steadfast -m 600 -t /etc/steadfast e1.toml ca.pem edge.pem edge.key \
                 cluster.key\n  systemctl enable --now steadfast@e1\n";
     assert!(said.contains(want), "{said}");

@@ -58,6 +58,8 @@ pub(super) struct Engine {
     dns: DnsSender,
     /// Look-ups that could not be handed to the control thread.
     unsent_lookups: Vec<LookupId>,
+    /// The same for a store that several homes share.
+    unsent_asks: Vec<u64>,
     ports: UdpPorts,
     listeners: Vec<Listener>,
     /// All endpoints of the node, by `SocketId`, and which are of its core side.
@@ -167,6 +169,7 @@ impl Engine {
             is_not_stored: false,
             dns,
             unsent_lookups: Vec::new(),
+            unsent_asks: Vec::new(),
             ports,
             listeners,
             locals,

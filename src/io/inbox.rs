@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use tokio::sync::mpsc;
 
+use super::SharedAnswer;
 use super::bell::Bell;
 use super::legacy::Legacy;
 use super::notices::Told;
@@ -55,6 +56,10 @@ pub enum Order {
         /// As in `Output::Store`.
         up_to: u64,
     },
+    /// What a store that several homes share has of addresses of record.
+    Shared(Arc<[SharedAnswer]>),
+    /// Such a store is to be told of every address of record, or asked for it.
+    TellShared(home::Tell),
     /// The store cannot be written.
     NotStored,
     /// What the DNS said.

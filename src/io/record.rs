@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::Counters;
+use super::{Counters, SharedQuestion};
 use crate::limits;
 
 /// What is known of one address of record, or of one flow, whole; `value` none:
@@ -31,6 +31,7 @@ pub struct StoreSender {
     has_dropped: Arc<AtomicBool>,
     has_warned: bool,
     state: Arc<StoreState>,
+    questions: Option<Sender<SharedQuestion>>,
 }
 
 /// How the store of a home is, as its shards and its writer know it together.
@@ -171,6 +172,7 @@ pub fn to_store(state: Arc<StoreState>) -> (StoreSender, Receiver<Record>) {
             has_dropped: Arc::default(),
             has_warned: false,
             state,
+            questions: None,
         },
         receiver,
     )
@@ -182,6 +184,21 @@ impl StoreSender {
     #[must_use]
     pub fn has_dropped(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.has_dropped)
+    }
+
+    /// The same sender with a way to ask a store that several homes share, and the other end of it.
+    #[must_use]
+    pub fn with_questions(mut self) -> (Self, Receiver<SharedQuestion>) {
+        let (sender, receiver) = channel(limits::SHARED_QUESTIONS_MAX);
+        self.questions = Some(sender);
+        (self, receiver)
+    }
+
+    /// Asks; false when the store is that far behind, gone, or shared with nobody.
+    #[must_use]
+    pub(super) fn ask(&self, question: SharedQuestion) -> bool {
+        let questions = self.questions.as_ref();
+        questions.is_some_and(|sender| sender.try_send(question).is_ok())
     }
 
     fn send(&self, record: Record) -> Result<(), TrySendError<Record>> {

@@ -1,7 +1,7 @@
 //! Whether a node could run.
 
 use super::{Fault, admin_fault, check_room, flows_fault, listen_fault, listening, name_server};
-use crate::config::{Config, Role};
+use crate::config::{Config, Role, StoreAt};
 use crate::{control, io};
 
 /// Finds out whether a node could run by its files, and changes nothing: whatever else may run
@@ -21,6 +21,7 @@ pub fn check(config: &Config) -> Result<(), Fault> {
 pub fn check_machine(config: &Config) -> Result<(), Fault> {
     check_room(config)?;
     check_files(config)?;
+    check_shared_store(config)?;
     io::check(&listening(config), config.shards).map_err(|fault| listen_fault(config, fault))?;
     name_server(config)?;
     check_admin_sockets(config, true)
@@ -30,7 +31,8 @@ fn check_files(config: &Config) -> Result<(), Fault> {
     if let Role::Home(home) = &config.role {
         control::read_subscribers(&home.subscribers, &home.settings.algorithms)?;
         home.store
-            .as_deref()
+            .as_ref()
+            .and_then(StoreAt::file)
             .map(control::check_store)
             .transpose()?;
     }
@@ -38,6 +40,17 @@ fn check_files(config: &Config) -> Result<(), Fault> {
         control::check_flows(&flows.path).map_err(flows_fault(flows))?;
     }
     Ok(())
+}
+
+/// Finds out whether the store that several homes share answers.
+fn check_shared_store(config: &Config) -> Result<(), Fault> {
+    let Role::Home(home) = &config.role else {
+        return Ok(());
+    };
+    match &home.store {
+        Some(StoreAt::Shared(at)) => control::reach_store(at).map_err(Fault::SharedStore),
+        Some(StoreAt::File(_)) | None => Ok(()),
+    }
 }
 
 fn check_admin_sockets(config: &Config, binds: bool) -> Result<(), Fault> {

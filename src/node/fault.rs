@@ -23,6 +23,9 @@ pub enum Fault {
     /// The registrations on disk.
     #[error(transparent)]
     Store(#[from] StoreFault),
+    /// The store that several homes share.
+    #[error("{0}")]
+    SharedStore(String),
     /// The flows of UDP phones on disk.
     #[error("{at}: {fault}")]
     Flows {

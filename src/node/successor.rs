@@ -10,8 +10,10 @@ use nix::unistd::dup2_stdin;
 use super::{
     Beginning, Disk, Fault, Settled, Shards, begin, certificates, check, listening, open, prepare,
 };
-use crate::config::{Config, Role, Source, seed};
-use crate::control::{AdminSockets, FlowTable, LogFilter, NameServer, Store, TableSource};
+use crate::config::{Config, Role, Source, StoreAt, seed};
+use crate::control::{
+    AdminSockets, FlowTable, LogFilter, NameServer, SharedStore, Store, TableSource,
+};
 use crate::edge::is_live;
 use crate::io::{Begins, Clock, Inheritance, Inherited};
 use crate::limits;
@@ -172,11 +174,19 @@ fn await_go(
 /// What is on disk is open in the process before, and written by this one later.
 fn disk(config: &Config, clock: Clock) -> Disk {
     match (&config.role, &config.flows) {
-        (Role::Home(home), _) => home.store.as_deref().map_or(Disk::Nothing, |path| {
-            let mut store = Store::later(path);
-            store.set_awaited(home.settings.is_durable);
-            Disk::Store(store)
-        }),
+        (Role::Home(home), _) => match &home.store {
+            None => Disk::Nothing,
+            Some(StoreAt::File(path)) => {
+                let mut store = Store::later(path);
+                store.set_awaited(home.settings.is_durable);
+                Disk::Store(store)
+            }
+            Some(StoreAt::Shared(at)) => {
+                let home = &home.settings;
+                let store = SharedStore::new(at.clone(), &home.domain, home.is_durable, true);
+                Disk::Shared(store)
+            }
+        },
         (Role::Edge(edge), Some(flows)) => {
             let owner = format!("{}/{}", edge.cluster, edge.name);
             let (path, most) = (flows.path.clone(), flows.most);

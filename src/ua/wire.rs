@@ -204,6 +204,7 @@ impl Wire {
                 self.streams.remove(&stream);
             }
             Output::Store { .. }
+            | Output::Ask { .. }
             | Output::Resolve { .. }
             | Output::Handoff { .. }
             | Output::Notice(_)

@@ -229,6 +229,7 @@ impl Phone {
                     None
                 }
                 Output::Store { .. }
+                | Output::Ask { .. }
                 | Output::Resolve { .. }
                 | Output::Handoff { .. }
                 | Output::Notice(_) => None,

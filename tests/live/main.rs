@@ -48,6 +48,7 @@ mod reload;
 mod ring;
 mod service;
 mod shards;
+mod shared_store;
 mod sides;
 mod sipp;
 mod store;

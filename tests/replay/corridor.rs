@@ -218,7 +218,10 @@ impl Play {
                 }
                 Output::Resolve { name, .. } => self.lookups.push(name),
                 Output::Handoff { .. } => panic!("there is no other shard"),
-                Output::Store { .. } | Output::Notice(_) | Output::Event(_) => {}
+                Output::Store { .. }
+                | Output::Ask { .. }
+                | Output::Notice(_)
+                | Output::Event(_) => {}
             }
         }
     }

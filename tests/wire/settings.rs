@@ -34,6 +34,7 @@ pub(crate) fn home() -> home::Settings {
         requires_path: false,
         requires_outbound: false,
         is_stored: true,
+        is_shared: false,
         is_durable: false,
     }
 }

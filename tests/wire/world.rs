@@ -24,6 +24,7 @@ mod breaking;
 mod delivery;
 mod lateness;
 mod proof;
+mod sharing;
 mod spread;
 mod staging;
 mod storing;
@@ -98,6 +99,10 @@ pub(crate) struct World {
     pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
     /// What a home with `durable` has put out and the store has not written, in order.
     unwritten: Vec<Unwritten>,
+    /// What the homes that share a store have asked, and not been told.
+    asked: Vec<sharing::Asked>,
+    /// That store.
+    pub(crate) shared: sharing::Shared,
     /// What each edge keeps for its next run, and which shard said so last.
     pub(crate) flows: BTreeMap<(IpAddr, Vec<u8>), (Vec<u8>, u8)>,
     /// How often it was told something of that.

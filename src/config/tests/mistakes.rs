@@ -29,7 +29,7 @@ fn a_mistyped_key_is_named_with_its_line_and_the_likely_one() {
         "e1.toml, line 6: [home] `workers` is unknown; the keys here are algorithms, \
          authenticate, calls_out, challenge_calls, deny, domain, durable, edge_peers, edges, \
          identity_headers, name, nonce_key_file, outbound, path, peers, reach, redirect, ring_time, \
-         store, subscribers",
+         store, store_ca, subscribers",
     );
 }
 

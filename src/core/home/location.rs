@@ -12,6 +12,7 @@
 
 mod binding;
 mod change;
+mod shared;
 mod stored;
 mod update;
 
@@ -30,6 +31,8 @@ use update::Update;
 pub(super) use binding::Binding;
 pub(crate) use binding::same_instance;
 pub(super) use change::{Change, Conflict, Register};
+pub(super) use shared::ChangeOrigin;
+pub use shared::{ChangeKind, ChangedBinding, SharedChange, row_of};
 
 /// Every binding of this shard.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ struct Aor {
     name: Box<[u8]>,
     /// Least recently updated first.
     bindings: Vec<Binding>,
+    /// The version of them in a store that several homes share; 0: it has given none.
+    version: u64,
 }
 
 impl Location {
@@ -87,6 +92,25 @@ impl Location {
         bindings.iter().filter(move |binding| binding.is_live(now))
     }
 
+    /// The version of an address of record in a store that several homes share; 0: none is
+    /// known.
+    pub(super) fn version(&self, aor: &[u8]) -> u64 {
+        let found = self.find(aor);
+        found.map_or(0, |index| self.aors[index].version)
+    }
+
+    /// The store that several homes share has what is here, as this version.
+    pub(super) fn set_version(&mut self, aor: &[u8], version: u64) {
+        if let Some(index) = self.find(aor) {
+            self.aors[index].version = version;
+        }
+    }
+
+    /// The address of record at an index from 0 to `len`.
+    pub(super) fn name_at(&self, index: usize) -> Option<&[u8]> {
+        self.aors.get(index).map(|aor| &*aor.name)
+    }
+
     /// Adds, refreshes and removes contacts as one REGISTER says.
     ///
     /// A contact with instance and reg-id is the binding with both, wherever it
@@ -115,6 +139,7 @@ impl Location {
                 self.insert(Aor {
                     name: aor.into(),
                     bindings: Vec::new(),
+                    version: 0,
                 });
                 self.aors.len() - 1
             }

@@ -198,13 +198,19 @@ impl Connections for Home {
 impl Upkeep for Home {
     fn run_deferred(&mut self, step: &mut Step<'_>) {
         self.revoke_next(step);
+        self.tell_next(step);
     }
 
     fn on_stored(&mut self, _: &mut Step<'_>, up_to: u64) {
         self.tentative.note_stored(up_to);
     }
 
+    fn on_refused(&mut self, _: &mut Step<'_>, number: u64) {
+        self.tentative.note_refused(number);
+    }
+
     fn on_not_stored(&mut self, step: &mut Step<'_>) {
+        self.under_way.forget();
         self.take_back(step);
     }
 

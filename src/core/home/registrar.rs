@@ -76,7 +76,8 @@ impl Home {
         match updated {
             Ok(outbound) => {
                 self.describe(pass.now, pass.request, pass.plan, outbound);
-                if let Some(number) = self.tentative.awaited() {
+                let awaited = self.tentative.awaited();
+                if let Some(number) = awaited.filter(|_| self.settings.is_durable) {
                     return Verdict::AnswerOnceStored(number);
                 }
                 pass.net.counters.registrations += 1;

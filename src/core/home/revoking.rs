@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use super::location::Binding;
+use super::location::{Binding, ChangeKind, ChangeOrigin};
 use super::state::Home;
 use super::{Revoked, Subscribers, aor};
 use crate::edit::decimal;
@@ -91,6 +91,15 @@ impl Home {
             step.net.counters.revoked += u64::try_from(live.count()).unwrap_or_default();
             if !bindings.is_empty() {
                 self.store(step, aor);
+            }
+            // Other homes may have let him register meanwhile.
+            if self.settings.is_shared {
+                let origin = ChangeOrigin {
+                    kind: ChangeKind::Revoke,
+                    call_id: b"",
+                    cseq: 0,
+                };
+                self.put_out_change(step, aor, origin, &[]);
             }
             self.notify_edges(step, aor, &bindings);
         }

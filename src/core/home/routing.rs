@@ -49,6 +49,9 @@ impl Home {
         if is_for_domain && pass.request.is_first_hop() {
             return answer_for_domain(pass);
         }
+        if self.is_to_be_asked_for(pass, next_route.is_none(), ends_here, &uri) {
+            return Verdict::AskStore;
+        }
         let (caller, proven) = match self.identify_caller(pass) {
             Ok(found) => found,
             Err(reply) => return Verdict::Answer(reply),
@@ -69,6 +72,34 @@ impl Home {
             self.assert_identity(pass, proven);
         }
         verdict
+    }
+
+    /// Whether the store that several homes share has to say where a request goes, before
+    /// anything is done for it; then the address of record stands in the plan.
+    fn is_to_be_asked_for(
+        &self,
+        pass: &mut Pass<'_, '_>,
+        is_last: bool,
+        ends_here: bool,
+        uri: &Uri,
+    ) -> bool {
+        let request = pass.request;
+        let is_repeated = request.ingress.handed > 0;
+        let method = request.message.method();
+        if !self.settings.is_shared
+            || is_repeated
+            || matches!(method, Method::Ack | Method::Cancel)
+            || !pass.net.may_ask_store(request)
+        {
+            return false;
+        }
+        let user = match (is_last && request.is_emergency(), uri.user) {
+            (true, _) => SOS,
+            (false, Some(user)) if ends_here => user.of(request.bytes),
+            (false, _) => return false,
+        };
+        let now = pass.now;
+        self.may_be_elsewhere(now, user, &mut pass.plan.text)
     }
 
     /// Routes a request whose caller is known to `uri`: its next Route, else its Request-URI.

@@ -26,9 +26,11 @@ impl Home {
         net.shard_set.of(net.secrets.hash([aor]))
     }
 
-    /// Hands the row of `aor` to the store and to the other shards.
+    /// Hands the row of `aor` to the store and to the other shards; to the latter alone where
+    /// several homes share the store, which is told of changes.
     pub(super) fn store(&mut self, step: &mut Step<'_>, aor: &[u8]) {
-        if !self.settings.is_stored && step.net.shard_set.is_alone() {
+        let is_kept = self.settings.is_stored && !self.settings.is_shared;
+        if !is_kept && step.net.shard_set.is_alone() {
             return;
         }
         let key = step.net.pool.copy(aor);
@@ -39,7 +41,7 @@ impl Home {
         });
         let value = live.then_some(row);
         self.share(step, aor, value.as_deref());
-        if self.settings.is_stored {
+        if is_kept {
             let number = match self.settings.is_durable {
                 true => self.tentative.next_number(),
                 false => 0,
@@ -47,6 +49,16 @@ impl Home {
             let row = Output::Store { key, value, number };
             step.net.outbox.push(row);
         }
+    }
+
+    /// Gives the row of `aor` to the other shards and not to the store.
+    pub(super) fn share_row(&self, step: &mut Step<'_>, aor: &[u8]) {
+        if step.net.shard_set.is_alone() {
+            return;
+        }
+        let mut row = Vec::with_capacity(self.location.encoded_len(step.now, aor));
+        let live = self.location.encode(step.now, aor, step.net.wall, &mut row);
+        self.share(step, aor, live.then_some(&row[..]));
     }
 
     /// Gives the row of `aor`, as it is stored, to all other shards; no value where no

@@ -10,6 +10,7 @@ use super::edge_node::ConfiguredEdge;
 use super::former_paths::FormerPaths;
 use super::revocation_queue::RevocationQueue;
 use super::tentative::TentativeChanges;
+use super::under_way::UnderWay;
 use super::unrecognised_edges::UnrecognisedEdges;
 use super::{Location, Replay, Settings, Subscribers};
 use crate::carry::carried;
@@ -51,6 +52,7 @@ pub struct Home {
     pub(super) swept: Vec<Box<[u8]>>,
     pub(super) revocations: RevocationQueue,
     pub(super) tentative: TentativeChanges,
+    pub(super) under_way: UnderWay,
     pub(super) unrecognised_edges: UnrecognisedEdges,
 }
 
@@ -75,6 +77,7 @@ impl Home {
             swept: Vec::new(),
             revocations: RevocationQueue::default(),
             tentative: TentativeChanges::default(),
+            under_way: UnderWay::new(seed),
             unrecognised_edges: UnrecognisedEdges::default(),
             settings,
         }
@@ -164,7 +167,7 @@ fn cluster(settings: &Settings) -> Vec<u8> {
 }
 
 carried!(Home {
-    parts: location, replay, challenged, stick, former_paths, revocations;
+    parts: location, replay, challenged, stick, former_paths, revocations, under_way;
     values: former_edges, tentative, unrecognised_edges;
     made: settings, subscribers, marks, cluster, edge_addresses, found_flows, hop_addresses,
         rescanned, swept;

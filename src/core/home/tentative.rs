@@ -84,6 +84,11 @@ impl TentativeChanges {
         }
     }
 
+    /// The store has refused what this row was put out for, and said what is there instead.
+    pub(super) fn note_refused(&mut self, number: u64) {
+        self.list.retain(|change| change.number != number);
+    }
+
     /// The store cannot be written.
     pub(super) fn note_not_stored(&mut self, now: Instant) {
         self.fails_until = Some(now + limits::STORE_FAILS_FOR);

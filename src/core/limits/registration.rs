@@ -108,3 +108,17 @@ pub const FLOW_ROW_MAX: usize = 236;
 pub const FLOWS_KEPT: u32 = 200_000;
 /// The most it can have room for: what four shards remember, in a file of 1 GiB.
 pub const FLOWS_KEPT_MAX: u32 = 1 << 22;
+/// Requests of one shard that wait for a store which several homes share, some 2 KiB each. At the
+/// bound nothing is asked: the bindings that are here have to do.
+pub(crate) const ASKS_MAX: usize = 1_024;
+/// Bytes of all of them. At the bound as at `ASKS_MAX`.
+pub(crate) const ASK_BYTES_MAX: usize = 4 << 20;
+/// Those of one source that is no edge and no home: whoever calls the absent is to leave room for
+/// others. At the bound as at `ASKS_MAX`.
+pub(crate) const ASKS_PER_SOURCE: usize = 16;
+/// How long one waits: less than the 200 ms after which an INVITE is to be answered with 100 (RFC
+/// 3261 §8.2.6.1). Later: the bindings that are here have to do.
+pub const ASK_MAX: Duration = Duration::from_millis(150);
+/// Addresses of record that a store which several homes share is told of at a time. More wait for
+/// `REVOKE_PAUSE`: calls are not to wait, and a hundred thousand are told within ten seconds.
+pub(crate) const SHARED_TOLD_AT_ONCE: usize = 128;

@@ -174,6 +174,29 @@ pub const STORE_RETRY: Duration = Duration::from_secs(1);
 pub const STORE_RETRY_MAX: Duration = Duration::from_secs(8);
 /// How often the log says that the store cannot be written, while that lasts.
 pub const STORE_ALERT_EVERY: Duration = Duration::from_secs(60);
+/// Questions of all shards that wait for a store which several homes share. More are answered as
+/// by a store that cannot say.
+pub const SHARED_QUESTIONS_MAX: usize = 4_096;
+/// Changes, rows or questions that such a store is given in one piece: a thousandth of a second
+/// of its work, or a few.
+pub const SHARED_BATCH_MAX: usize = 512;
+/// Pause between two pieces of changes: the next ones gather, and another home has a change long
+/// before a phone that was told of it is called.
+pub const SHARED_PAUSE: Duration = Duration::from_millis(2);
+/// How long a connection to it, and an answer of it, may take. Longer: it is away.
+pub const SHARED_ANSWER_MAX: Duration = Duration::from_secs(1);
+/// How long it is to wait for the next change of another home before it says that there was none.
+pub const SHARED_BLOCK: Duration = Duration::from_secs(1);
+/// Pause before the next try while it is away; twice as long each time, up to
+/// `SHARED_RETRY_MAX`.
+pub const SHARED_RETRY: Duration = Duration::from_millis(100);
+/// Longest such pause: less than a phone waits that is refused until it is back.
+pub const SHARED_RETRY_MAX: Duration = Duration::from_secs(2);
+/// How long a node that ends tries to bring the last changes there.
+pub const SHARED_END_MAX: Duration = Duration::from_secs(3);
+/// Entries of the list of changes in such a store, some 100 bytes each: two minutes of a thousand
+/// registrations a second. A home that was away for longer reads everything again.
+pub const SHARED_CHANGES_MAX: usize = 1 << 17;
 /// Damaged stores that are kept for whoever wants to know. The oldest beyond goes, since a
 /// disk that damages every file would fill.
 pub const STORES_SET_ASIDE: usize = 3;

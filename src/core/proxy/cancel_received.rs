@@ -83,6 +83,7 @@ impl Proxy {
             Verdict::Forward
             | Verdict::Answer(_)
             | Verdict::AnswerOnceStored(_)
+            | Verdict::AskStore
             | Verdict::Drop => None,
         }
     }

@@ -44,7 +44,8 @@ counters! {
     taken_answered,
     /// Those that end here without a word: repeated ones, and ACKs of refusals.
     taken_absorbed,
-    /// Those that another shard of the node got instead.
+    /// Those that another shard of the node got instead, or that wait for the store which
+    /// several homes share.
     taken_handed,
     /// Those dropped: ACKs that lead nowhere, and what goes unanswered so that
     /// nobody is flooded. The five make up all requests.
@@ -187,6 +188,15 @@ counters! {
     registrations,
     /// REGISTERs answered with 500 since their record did not get to the disk.
     registrations_not_stored,
+    /// Addresses of record whose bindings another home has changed, in the store that
+    /// several homes share.
+    shared_rows,
+    /// Requests that waited until that store had said what it has of somebody.
+    shared_asked,
+    /// Of them, those that went on without its answer.
+    shared_late,
+    /// Registrations that it refused, since another home had taken a later one.
+    shared_refused,
     /// Registrations of UDP phones that an earlier run of this edge has left.
     restored,
     /// Registrations of UDP phones whose names are too long for the table of flows.

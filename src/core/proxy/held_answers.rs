@@ -59,6 +59,13 @@ impl HeldAnswers {
         let is_due = self.list.front()?.number <= up_to;
         is_due.then(|| self.list.pop_front()).flatten()
     }
+
+    /// The next one that waits for this number and no other.
+    pub(super) fn take_one(&mut self, number: u64) -> Option<HeldAnswer> {
+        let at = self.list.partition_point(|answer| answer.number < number);
+        let is_it = self.list.get(at)?.number == number;
+        is_it.then(|| self.list.remove(at)).flatten()
+    }
 }
 
 impl HeldAnswers {

@@ -73,6 +73,19 @@ impl Turn<'_> {
         }
     }
 
+    /// A store that several homes share has refused this `Output::Store`.
+    pub(crate) fn refused(&mut self, number: u64) {
+        self.net.counters.shared_refused += 1;
+        self.policy
+            .on_refused(&mut Step::new(self.net, self.now), number);
+        // The first one is that of the REGISTER itself; whoever else waits for that number has changed
+        // nothing.
+        if let Some(answer) = self.net.held_answers.take_one(number) {
+            self.count_stored(answer.place, answer.since, 500);
+            self.release(answer.server, 500, answer.failed);
+        }
+    }
+
     /// What waits for the disk does not get there.
     pub(crate) fn not_stored(&mut self) {
         self.policy

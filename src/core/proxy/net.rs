@@ -15,7 +15,7 @@
 //! | `acks` | the ACK of a refusal, which is made hop by hop |
 //! | `recording` | what the flight recorder is told |
 
-use super::{Counters, HeldAnswers, Liveness, Owner, Secrets, Servers, Timer, Traffic};
+use super::{Asks, Counters, HeldAnswers, Liveness, Owner, Secrets, Servers, Timer, Traffic};
 use crate::admission::Admission;
 use crate::bytes::Pool;
 use crate::carry::carried;
@@ -52,6 +52,8 @@ pub struct Net {
     pub servers: Servers,
     /// Answers that wait until what they say is on disk.
     pub(crate) held_answers: HeldAnswers,
+    /// Requests that wait until the store has said where somebody is.
+    pub(crate) asks: Asks,
     /// What the shell is to do.
     pub outbox: Outbox,
     /// What passed of late.
@@ -91,6 +93,7 @@ impl Net {
             guard: Guard::new(seed),
             admission: Admission::default(),
             held_answers: HeldAnswers::default(),
+            asks: Asks::default(),
             outbox: Outbox::default(),
             recorder: Recorder::default(),
             counters: Counters::default(),
@@ -104,7 +107,7 @@ impl Net {
 }
 
 carried!(Net {
-    parts: flows, txns, liveness, guard, servers, held_answers, counters, secrets;
+    parts: flows, txns, liveness, guard, servers, held_answers, asks, counters, secrets;
     values: admission, traffic;
     made: omit, pool, destinations, outbox, recorder, wall, shard_set, clock;
 });

@@ -52,4 +52,6 @@ pub enum Timer {
     Sweep,
     /// The user agent's own.
     Agent(u32),
+    /// The first of those that wait for the store goes on.
+    Asks,
 }

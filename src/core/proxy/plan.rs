@@ -229,6 +229,9 @@ pub enum Verdict {
     /// Answer it with 200 and `Plan::lines`, once the store has everything up to this
     /// `Output::Store` (R-9).
     AnswerOnceStored(u64),
+    /// It waits until the store that several homes share has said what it has of the address
+    /// of record in `Plan::text`.
+    AskStore,
     /// It is the business of another shard of this node.
     HandOver(u8),
     /// Say nothing.

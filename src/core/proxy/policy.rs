@@ -177,6 +177,10 @@ pub trait Upkeep {
     /// Counts what it has changed up to this `Output::Store` as done. Called when that is on
     /// disk, before the answers leave that wait for it.
     fn on_stored(&mut self, _step: &mut Step<'_>, _up_to: u64) {}
+    /// Forgets what it had before this `Output::Store`, which a store that several homes share
+    /// has refused: what is there instead was told before. Called before its answer is a
+    /// failure.
+    fn on_refused(&mut self, _step: &mut Step<'_>, _number: u64) {}
     /// Takes back what it has changed since the last `on_stored`. Called when that does not
     /// get to the disk, before the answers are failures.
     fn on_not_stored(&mut self, _step: &mut Step<'_>) {}

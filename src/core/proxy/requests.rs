@@ -136,6 +136,10 @@ impl Proxy {
             Verdict::AnswerOnceStored(number) => {
                 return Err(self.hold_answer(turn, request, key, number));
             }
+            Verdict::AskStore => {
+                turn.net.ask_store(turn.now, request, &self.plan.text);
+                return Err(Fate::Handed);
+            }
             Verdict::HandOver(shard) => {
                 turn.net.decided(Decision::HandedOver { shard });
                 hand_request(turn.net, shard, request);

@@ -60,10 +60,12 @@ impl Shard {
     /// all that was put out for the store is on disk.
     pub fn take_up(&mut self, now: Instant) {
         self.net.servers.ask_again(&mut self.net.outbox);
-        if let RoleState::Home(home) = &self.role {
+        if let RoleState::Home(home) = &mut self.role {
+            home.forget_under_way();
             let up_to = home.put_out();
             self.handle(now, Input::Stored { up_to });
         }
+        self.net.ask_store_again();
     }
 
     /// What the keyed hashes of this program make of the seed.

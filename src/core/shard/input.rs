@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Configuration;
-use crate::home::Subscribers;
+use crate::home::{SharedRow, Subscribers, Tell};
 use crate::id::{ShardSet, SocketId, StreamId};
 use crate::locate::{LookupId, Records};
 use crate::send::{Handoff, Local};
@@ -119,6 +119,22 @@ pub enum Input<'a> {
         /// The number of the last of them: all before it are there too.
         up_to: u64,
     },
+    /// What a store that several homes share has of an address of record: it was changed there,
+    /// or asked for, or this is what came of a change of ours.
+    Shared {
+        /// What it has; `None`: it cannot say.
+        row: Option<SharedRow<'a>>,
+        /// As in `Output::Ask`; 0: nobody has asked.
+        ask: u64,
+    },
+    /// Such a store has not carried out a change, since a later one was there (RFC 3261 §10.3).
+    /// What it has instead was told before.
+    Refused {
+        /// As in `Output::Store`.
+        number: u64,
+    },
+    /// Such a store is to be told of every address of record, or asked for it.
+    TellShared(Tell),
     /// The store cannot be written, or has not taken what was put out: nothing after the last
     /// `Stored` may be believed to be on disk.
     NotStored,

@@ -40,6 +40,7 @@ impl Shard {
                 Due::User(Timer::Silence(slot)) => self.check_silence(now, StreamId(slot)),
                 Due::User(Timer::Liveness) => self.check_liveness(now),
                 Due::User(Timer::Drain) => self.close_idle(now),
+                Due::User(Timer::Asks) => self.end_asks(now),
                 Due::ClientTimeout { .. }
                 | Due::Trying { .. }
                 | Due::AckTimeout { .. }
@@ -83,6 +84,7 @@ fn proxy_due(proxy: &mut Proxy, turn: &mut Turn<'_>, due: Due<Owner, Timer>) {
         }
         Due::User(
             Timer::Agent(_)
+            | Timer::Asks
             | Timer::Drain
             | Timer::Liveness
             | Timer::Partial(_)
@@ -108,7 +110,8 @@ fn agent_due(agent: &mut Agent, step: &mut Step<'_>, due: Due<Owner, Timer>) {
         | Due::ServerDone { .. }
         | Due::ClientDone { .. }
         | Due::User(
-            Timer::Drain
+            Timer::Asks
+            | Timer::Drain
             | Timer::Held
             | Timer::Liveness
             | Timer::Branch { .. }

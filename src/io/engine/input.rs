@@ -4,12 +4,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use super::Engine;
+use crate::home::{SharedBindings, SharedRow};
 use crate::id::{Slot, Transport};
 use crate::io::accept;
 use crate::io::completion_id;
 use crate::io::inbox::{NewSettings, Order};
 use crate::io::ring::{self, Completion, Receiver, Side};
 use crate::io::streams::Came;
+use crate::io::{KeptBindings, SharedAnswer};
 use crate::limits;
 use crate::send::{AcceptedConnection, End};
 use crate::shard::Input;
@@ -64,6 +66,8 @@ impl Engine {
             }
             Order::Stored { up_to } => self.shard.handle(self.now, Input::Stored { up_to }),
             Order::NotStored => self.shard.handle(self.now, Input::NotStored),
+            Order::Shared(answers) => answers.iter().for_each(|answer| self.on_shared(answer)),
+            Order::TellShared(what) => self.shard.handle(self.now, Input::TellShared(what)),
             Order::Subscribers { list, revoked } => {
                 let input = Input::Subscribers { list, revoked };
                 self.shard.handle(self.now, input);
@@ -84,6 +88,28 @@ impl Engine {
             Order::TlsRefused => self.counters.tls_reloads_refused += 1,
         }
         self.settle();
+    }
+
+    /// A store that several homes share says something of an address of record.
+    fn on_shared(&mut self, answer: &SharedAnswer) {
+        let bindings = match &answer.bindings {
+            KeptBindings::AsHere => Some(SharedBindings::AsHere),
+            KeptBindings::Are(row) => Some(SharedBindings::Are(row.as_deref())),
+            KeptBindings::Unknown => None,
+        };
+        let row = bindings.map(|bindings| SharedRow {
+            key: &answer.key,
+            version: answer.version,
+            bindings,
+            number: answer.number,
+        });
+        let ask = answer.ask;
+        self.shard.handle(self.now, Input::Shared { row, ask });
+        if answer.is_refused {
+            let number = answer.number;
+            self.shard.handle(self.now, Input::Refused { number });
+        }
+        self.carry_out();
     }
 
     /// Goes by other settings from here on.

@@ -1,7 +1,7 @@
 //! Carrying a shard's output out of the core.
 
-use super::super::Record;
 use super::super::streams::Dial;
+use super::super::{Record, SharedQuestion};
 use super::Engine;
 use crate::id::Flow;
 use crate::limits;
@@ -55,6 +55,11 @@ impl Engine {
         if std::mem::take(&mut self.is_not_stored) {
             has_failed = true;
             self.shard.handle(self.now, Input::NotStored);
+        }
+        while let Some(ask) = self.unsent_asks.pop() {
+            has_failed = true;
+            self.shard
+                .handle(self.now, Input::Shared { row: None, ask });
         }
         while let Some(name) = self.unsent_lookups.pop() {
             has_failed = true;
@@ -112,6 +117,7 @@ impl Engine {
                     self.is_not_stored |= !is_taken && number > 0;
                 }
             }
+            Output::Ask { key, id } => self.ask_store(&key, id),
             Output::Resolve { name, question } => {
                 if !self.dns.ask(name, question) {
                     self.unsent_lookups.push(name);
@@ -127,6 +133,19 @@ impl Engine {
             }
             // Nodes have no agent.
             Output::Event(_) => {}
+        }
+    }
+
+    /// Asks a store that several homes share.
+    fn ask_store(&mut self, key: &[u8], id: u64) {
+        let question = SharedQuestion {
+            shard: u8::try_from(self.mesh.own()).unwrap_or(u8::MAX),
+            id,
+            key: key.into(),
+        };
+        let is_asked = self.store.as_ref().is_some_and(|it| it.ask(question));
+        if !is_asked {
+            self.unsent_asks.push(id);
         }
     }
 

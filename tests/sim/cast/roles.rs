@@ -70,6 +70,7 @@ impl Cast {
             requires_path: false,
             requires_outbound: false,
             is_stored: true,
+            is_shared: false,
             is_durable: false,
         };
         let mut text = format!("{SOS} example.com password={PASSWORD}\n");

@@ -19,6 +19,8 @@ impl World {
                     self.close(conn, side);
                 }
             }
+            // The homes of the simulation share no store.
+            Output::Ask { .. } => {}
             Output::Store { key, value, .. } => {
                 let (until, lost) = self.disk;
                 let is_slow = until > self.now;

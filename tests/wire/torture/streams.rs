@@ -147,6 +147,7 @@ impl Bench {
                 Output::Resolve { .. }
                 | Output::Handoff { .. }
                 | Output::Store { .. }
+                | Output::Ask { .. }
                 | Output::Notice(_)
                 | Output::Event(_) => {}
             }

@@ -174,6 +174,7 @@ impl World {
                         }),
                     }
                 }
+                Some(Output::Ask { key, id }) => self.note_asked(index, key, *id),
                 Some(Output::Resolve { name, question }) => {
                     self.names.queries.push(question.name.to_string());
                     if self.names.answers == Answers::Held {

@@ -28,7 +28,7 @@ fn width() -> u8 {
 }
 
 /// The calendar at the start of every test.
-const UNIX: u64 = 1_800_000_000;
+pub(super) const UNIX: u64 = 1_800_000_000;
 
 /// What a node is, kept to start it again.
 #[derive(Clone)]
@@ -94,6 +94,8 @@ impl World {
             inputs: 0,
             store: BTreeMap::new(),
             unwritten: Vec::new(),
+            asked: Vec::new(),
+            shared: super::sharing::Shared::default(),
             flows: BTreeMap::new(),
             flow_writes: 0,
             names: Names::new(),

@@ -98,6 +98,13 @@ impl Binding {
         self.expires > now
     }
 
+    /// Whether both are what one REGISTER has made of a binding.
+    pub(super) fn is_update(&self, other: &Self) -> bool {
+        (self.cseq, self.q, self.reg_id) == (other.cseq, other.q, other.reg_id)
+            && self.offsets == other.offsets
+            && self.text == other.text
+    }
+
     fn part(&self, start: u16, end: u16) -> &[u8] {
         self.text
             .get(usize::from(start)..usize::from(end))
@@ -203,14 +210,19 @@ impl Offsets {
 /// namespace in any case, and all of a UUID (RFC 9562 §4), the rest as it is.
 #[must_use]
 pub(crate) fn same_instance(a: &[u8], b: &[u8]) -> bool {
-    const UUID: &[u8] = b"urn:uuid:";
-    let folded = match a.get(..UUID.len()) {
-        Some(start) if start.eq_ignore_ascii_case(UUID) => a.len(),
-        _ => memchr::memchr_iter(b':', a).nth(1).unwrap_or(0),
-    };
+    let folded = folded_len(a);
     a.len() == b.len()
         && a[..folded].eq_ignore_ascii_case(&b[..folded])
         && a[folded..] == b[folded..]
+}
+
+/// How many bytes at the front of a URN may stand in any case.
+pub(super) fn folded_len(urn: &[u8]) -> usize {
+    const UUID: &[u8] = b"urn:uuid:";
+    match urn.get(..UUID.len()) {
+        Some(start) if start.eq_ignore_ascii_case(UUID) => urn.len(),
+        _ => memchr::memchr_iter(b':', urn).nth(1).unwrap_or(0),
+    }
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use crate::time::{Duration, Instant, Wall};
 use super::binding::Offsets;
 use super::{Aor, Binding, Location};
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// Bytes of a binding beside its text.
-const FIXED: usize = 32;
+pub(super) const FIXED: usize = 32;
 
 /// What was read back from the store could not be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,6 +92,33 @@ impl Location {
         self.replace(now, aor, bindings)
     }
 
+    /// Takes over a row of a store that several homes share, as this version of it. What has
+    /// not changed keeps the flow that it has here.
+    ///
+    /// # Errors
+    /// As for `restore`.
+    pub(crate) fn take_in(
+        &mut self,
+        now: Instant,
+        wall: Wall,
+        aor: &[u8],
+        value: Option<&[u8]>,
+        version: u64,
+    ) -> Result<(), NotRestored> {
+        let mut bindings = match value {
+            Some(value) => decode(now, wall, value).ok_or(NotRestored::Corrupt)?,
+            None => Vec::new(),
+        };
+        for binding in &mut bindings {
+            let mut known = self.bindings(now, aor);
+            let same = known.find(|known| known.is_update(binding));
+            binding.flow = same.and_then(|known| known.flow);
+        }
+        self.replace(now, aor, bindings)?;
+        self.set_version(aor, version);
+        Ok(())
+    }
+
     /// Puts back the bindings that an address of record has had, but for what has expired
     /// meanwhile.
     ///
@@ -125,6 +152,7 @@ impl Location {
             None => self.insert(Aor {
                 name: aor.into(),
                 bindings,
+                version: 0,
             }),
         }
         Ok(())
@@ -132,7 +160,7 @@ impl Location {
 }
 
 /// Appends one binding.
-fn write(binding: &Binding, wall: Wall, out: &mut Vec<u8>) {
+pub(super) fn write(binding: &Binding, wall: Wall, out: &mut Vec<u8>) {
     // Rounded up, so that a store and a load do not take a second off.
     let expires_unix = wall.unix(binding.expires + Duration::from_micros(999_999));
     out.extend(expires_unix.to_be_bytes());
@@ -170,7 +198,7 @@ fn decode(now: Instant, wall: Wall, bytes: &[u8]) -> Option<Vec<Binding>> {
 }
 
 /// Reads what `write` wrote off the front of `rest`.
-fn read(now: Instant, wall: Wall, rest: &mut &[u8]) -> Option<Binding> {
+pub(super) fn read(now: Instant, wall: Wall, rest: &mut &[u8]) -> Option<Binding> {
     let expires = wall.instant(u64::from_be_bytes(read_array(rest)?));
     // The calendar may have been set back since.
     let longest = now + Duration::from_secs(limits::EXPIRES_MAX_S.into());
@@ -217,7 +245,7 @@ fn read(now: Instant, wall: Wall, rest: &mut &[u8]) -> Option<Binding> {
 }
 
 /// Takes the first `N` bytes off.
-fn read_array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+pub(super) fn read_array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (array, remaining) = rest.split_first_chunk()?;
     *rest = remaining;
     Some(*array)

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::answer::write_list;
 use super::contact::{Lifetime, ParsedContact, is_secure_throughout};
 use crate::error::Malformed;
+use crate::home::location::{ChangeKind, ChangeOrigin};
 use crate::home::rules::{self, Arrival, Outbound, OutboundOffer};
 use crate::home::state::Home;
 use crate::home::{Binding, Change, Conflict, Register};
@@ -91,7 +92,12 @@ impl Home {
         let before = self.before(step.now, aor);
         let cleared = self.location.clear(step.now, aor, call_id, cseq);
         cleared.map_err(reply_of)?;
-        self.store_change(step, aor, before);
+        let origin = ChangeOrigin {
+            kind: ChangeKind::Clear,
+            call_id,
+            cseq,
+        };
+        self.store_change(step, aor, origin, before);
         Ok(())
     }
 
@@ -118,21 +124,35 @@ impl Home {
         if !left.is_empty() {
             self.move_dialogs(step, aor, &left);
         }
-        self.store_change(step, aor, before);
+        let origin = ChangeOrigin {
+            kind: ChangeKind::Register,
+            call_id: register.call_id,
+            cseq: register.cseq,
+        };
+        self.store_change(step, aor, origin, before);
         Ok(())
     }
 
-    /// The bindings that a change may have to be taken back to.
+    /// The bindings that a change may have to be taken back to, and is told from.
     fn before(&self, now: Instant, aor: &[u8]) -> Vec<Binding> {
-        match self.settings.is_durable {
+        match self.settings.is_durable || self.settings.is_shared {
             true => self.location.bindings(now, aor).cloned().collect(),
             false => Vec::new(),
         }
     }
 
     /// Hands over the row of a change, which may be taken back until it is on disk.
-    fn store_change(&mut self, step: &mut Step<'_>, aor: &[u8], before: Vec<Binding>) {
+    fn store_change(
+        &mut self,
+        step: &mut Step<'_>,
+        aor: &[u8],
+        origin: ChangeOrigin<'_>,
+        before: Vec<Binding>,
+    ) {
         self.store(step, aor);
+        if self.settings.is_shared {
+            self.put_out_change(step, aor, origin, &before);
+        }
         if self.settings.is_durable {
             self.tentative.push(aor, before);
         }

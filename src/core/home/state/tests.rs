@@ -46,6 +46,7 @@ fn home() -> Home {
         requires_path: false,
         requires_outbound: false,
         is_stored: false,
+        is_shared: false,
         is_durable: false,
     };
     Home::new(settings, Arc::new(Subscribers::default()), SEED)

@@ -46,15 +46,25 @@ pub enum Output {
         /// What is asked.
         question: Arc<Question>,
     },
-    /// Keep (or with `None` delete) a row of the location store, when there is time.
+    /// Keep (or with `None` delete) a row of the location store, when there is time. Where
+    /// several homes share the store, the value is a change (`home::SharedChange`), and what
+    /// comes of it is told in `Input::Shared`.
     Store {
         /// The row.
         key: Buf,
         /// Its value.
         value: Option<Buf>,
-        /// Counts up from 1 at a home whose answers wait for the disk, to be named in
-        /// `Input::Stored`; 0: nobody waits.
+        /// Counts up from 1 at a home whose answers wait for the disk, or that shares its store,
+        /// to be named in `Input::Stored`; 0: nobody waits.
         number: u64,
+    },
+    /// Say in `Input::Shared` what the store that several homes share has of an address of
+    /// record.
+    Ask {
+        /// Which.
+        key: Buf,
+        /// To be named in the answer; 0: no request waits for it.
+        id: u64,
     },
     /// Give a message to another shard of the node, as `Input::Handoff`.
     Handoff {
