@@ -39,6 +39,8 @@ pub(super) struct Way {
     proxy: Vec<u8>,
     /// RFC 5626 §4.2.1.
     reg_id: u32,
+    /// A 200 came over it to a REGISTER.
+    is_registered: bool,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,7 @@ impl Phone {
                 routes: Vec::new(),
                 proxy: Vec::new(),
                 reg_id: 1,
+                is_registered: false,
             }],
             preferred: 0,
             cseq: 0,
@@ -158,7 +161,9 @@ impl Phone {
     /// Remembers from a 200 the way out (RFC 3608), and the way to the first
     /// further edge that it names.
     pub(super) fn registered(&mut self, outline: &MessageOutline, bytes: &[u8]) {
-        let routes = &mut self.ways[self.preferred].routes;
+        let way = &mut self.ways[self.preferred];
+        way.is_registered = true;
+        let routes = &mut way.routes;
         routes.clear();
         for line in outline.lines(bytes, Head::ServiceRoute) {
             if let Some(colon) = memchr::memchr(b':', line) {
@@ -174,6 +179,7 @@ impl Phone {
                 routes: Vec::new(),
                 proxy: [b"Route: ", value, b"\r\n"].concat(),
                 reg_id: 2,
+                is_registered: false,
             });
         }
     }
@@ -183,9 +189,20 @@ impl Phone {
         &self.ways[index % self.ways.len()]
     }
 
-    /// The place of the way to try after that one.
-    pub(super) const fn other(&self, index: usize) -> usize {
-        (index + 1) % self.ways.len()
+    /// Whether it was told of another edge.
+    pub(super) const fn knows_another(&self) -> bool {
+        self.ways.len() > 1
+    }
+
+    /// The place of the way to try after that one: the same where it has registered by no other,
+    /// since another edge lets nobody in who has not.
+    pub(super) fn other(&self, index: usize) -> usize {
+        let next = (index + 1) % self.ways.len();
+        if self.way(next).is_registered {
+            next
+        } else {
+            index % self.ways.len()
+        }
     }
 }
 
@@ -282,6 +299,7 @@ mod tests {
         let line = Line::Stream(0);
         let to = "127.0.0.11:5060".parse().unwrap();
         let mut phone = Phone::new(line, to);
+        assert!(!phone.knows_another());
         assert_eq!(phone.other(0), 0, "there is no other way");
         let bytes = b"SIP/2.0 200 OK\r\nFrom: <sip:a@b>;tag=beef0000000701020304\r\n\
             Service-Route: <sip:t@e;lr>, <sip:h;lr>\r\n\
@@ -291,6 +309,10 @@ mod tests {
         outline.read(bytes).unwrap();
         phone.registered(&outline, bytes);
         assert_eq!(phone.way(0).routes, b"Route: <sip:t@e;lr>, <sip:h;lr>\r\n");
+        assert!(phone.knows_another());
+        assert_eq!(phone.other(0), 0, "it has not registered there");
+        phone.preferred = 1;
+        phone.registered(&MessageOutline::default(), b"");
         let other = phone.way(phone.other(0));
         assert_eq!(other.to, "127.0.0.12:5060".parse().unwrap());
         assert_eq!(other.proxy, b"Route: <sip:t@e;lr;maddr=127.0.0.12>\r\n");

@@ -173,7 +173,7 @@ fn phones_of_two_edges(
     run: u16,
 ) -> Result<Vec<Phone>, Fault> {
     let mut phones = registered(options, phones, wires, run)?;
-    if phones.iter().any(|phone| phone.other(0) == 0) {
+    if !phones.iter().all(Phone::knows_another) {
         return Err(Fault::Options(
             "some phones were told of no second edge (Outbound-Proxy): `failover` needs --outbound \
              and edges with a `set_size` of 2"
