@@ -240,6 +240,9 @@ class Linphone(Phone):
 
     @staticmethod
     def version():
+        # It is not installed for the core of the plan.
+        if not shutil.which("linphonec"):
+            return None
         said = subprocess.run(["linphonec", "-v"], capture_output=True, text=True).stdout
         return "linphonec " + re.search(r"\d+\.\d+[.\d]*", said)[0] + " (Debian)"
 
