@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::init::walk;
 use crate::lab::{steadfast, turn};
+use crate::node;
 use crate::process::{Process, poll};
 
 /// Patience with a start, a word, an end.
@@ -43,12 +44,8 @@ impl Cluster {
         let mut run = steadfast();
         run.args(["run", "--config"])
             .arg(self.file(&format!("{node}.toml")));
-        let mut process = Process::start(node, &mut run, self.file(&format!("{node}.log")));
-        let is_up = || process.ended().is_some() || process.output().contains("listening for SIP");
-        let mut is_up = is_up;
-        let is_up = poll(STEP_MAX, || is_up().then_some(())).is_some();
-        assert!(is_up && process.ended().is_none(), "{}", process.output());
-        self.nodes.push(process);
+        let log = self.file(&format!("{node}.log"));
+        self.nodes.push(node::start(node, &mut run, log, STEP_MAX));
     }
 
     /// Has nodes take their files over, as the README says it.

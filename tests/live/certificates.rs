@@ -1,13 +1,12 @@
 //! Certificates that are not valid: who is told of it, and that the node is not ready.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, KeyPair};
 
 use crate::lab::{metric, steadfast};
+use crate::node;
 use crate::process::{Process, poll};
 
 /// How long anything of this may take.
@@ -36,12 +35,7 @@ fn issue(folder: &Path, from: i32, until: i32) {
 }
 
 fn page(folder: &Path, path: &str) -> String {
-    let mut stream = UnixStream::connect(folder.join("home.sock")).expect("the node listens");
-    let request = format!("GET {path} HTTP/1.0\r\nHost: node\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    answer
+    node::get(&folder.join("home.sock"), path, "").expect("it answers")
 }
 
 fn folder() -> PathBuf {

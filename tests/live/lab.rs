@@ -1,9 +1,7 @@
 //! A lab for one test: started, proved ready, ended.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -12,6 +10,7 @@ use std::time::Duration;
 
 use md5::Digest as _;
 
+use crate::node;
 use crate::process::{Process, poll, tail};
 
 /// The home's address.
@@ -156,11 +155,7 @@ impl Lab {
     /// The body of a page of the control socket of the node `name`.
     pub(crate) fn page(&self, name: &str, path: &str) -> String {
         let socket = self.path(&format!("lab/{name}.sock"));
-        let mut stream = UnixStream::connect(socket).expect("the node listens");
-        let request = format!("GET {path} HTTP/1.0\r\nHost: node\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
+        let answer = node::get(&socket, path, "").expect("it answers");
         assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
         answer
     }
@@ -170,13 +165,8 @@ impl Lab {
         let mut run = steadfast();
         run.args(["run", "--config"]);
         run.arg(self.path(&format!("lab/{name}.toml")));
-        let mut node = Process::start(name, &mut run, self.path(&format!("{name}.again")));
-        let listens = poll(READY_MAX, || {
-            (node.ended().is_some() || node.output().contains("listening for SIP")).then_some(())
-        });
-        let is_up = listens.is_some() && node.ended().is_none();
-        assert!(is_up, "{}", node.output());
-        node
+        let log = self.path(&format!("{name}.again"));
+        node::start(name, &mut run, log, READY_MAX)
     }
 
     /// Everything the lab said.

@@ -36,6 +36,7 @@ mod load;
 mod metrics;
 mod metrics_port;
 mod mistakes;
+mod node;
 mod open_metrics;
 mod page;
 mod peers;

@@ -1,15 +1,15 @@
 //! The numbers of a running lab: that they are OpenMetrics, that they say what happened, and
 //! that the dashboard shows some that there are. And who sends traffic away by `/readyz`.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::UdpSocket;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::lab::{EDGES, HOME, Lab, PHONES, metric, port};
 use crate::load::brief_calls;
+use crate::node;
 use crate::open_metrics::{families, lint};
 use crate::process::poll;
 use crate::register::register;
@@ -21,12 +21,7 @@ const CALLS: u32 = 40;
 
 /// A page of a node of the lab, whatever its status, with a line of the head more.
 fn ask(lab: &Lab, node: &str, path: &str, line: &str) -> Option<String> {
-    let mut stream = UnixStream::connect(lab.path(&format!("lab/{node}.sock"))).ok()?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: node\r\n{line}\r\n");
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
+    node::get(&lab.path(&format!("lab/{node}.sock")), path, line).ok()
 }
 
 fn open_metrics(lab: &Lab, node: &str) -> String {

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::lab::{PHONES, metric, steadfast};
+use crate::node::{self, Scratch};
 use crate::process::{Process, poll};
 
 mod away;
@@ -29,17 +29,14 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// A folder with the configuration of two homes, gone when dropped.
 struct Pair {
-    place: PathBuf,
+    files: Scratch,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Pair {
     fn new(test: &str, store: &str, more: &str) -> Self {
-        let name = format!("shared-{}-{test}", std::process::id());
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::create_dir_all(place.join("data")).expect("a folder can be made");
         let pair = Self {
-            place,
+            files: Scratch::with(&format!("shared-{test}"), "data"),
             _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
         };
         let mut users = String::new();
@@ -64,11 +61,11 @@ impl Pair {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.place.join(name)
+        self.files.path(name)
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).expect("a file can be written");
+        self.files.write(name, text);
     }
 
     /// Runs the store.
@@ -88,24 +85,13 @@ impl Pair {
         run.args(["run", "--config"])
             .arg(self.path(&format!("h{index}.toml")));
         let log = self.path(&format!("h{index}.log"));
-        let mut home = Process::start("home", &mut run, log);
-        let listens = poll(PATIENCE, || {
-            (home.ended().is_some() || home.output().contains("listening for SIP")).then_some(())
-        });
-        let is_up = listens.is_some() && home.ended().is_none();
-        assert!(is_up, "{}", home.output());
-        home
+        node::start("home", &mut run, log, PATIENCE)
     }
 
     /// A page of the control socket of a home.
     fn page(&self, index: usize, path: &str) -> String {
         let socket = self.path(&format!("h{index}.sock"));
-        let mut stream = UnixStream::connect(socket).expect("the node listens");
-        let request = format!("GET {path} HTTP/1.0\r\nHost: node\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        answer
+        node::get(&socket, path, "").expect("it answers")
     }
 
     #[track_caller]
@@ -115,16 +101,6 @@ impl Pair {
         });
         let log = std::fs::read_to_string(self.path(&format!("h{index}.log")));
         assert!(found.is_some(), "{name} of home {index}: {log:?}");
-    }
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        if !std::thread::panicking()
-            && let Err(error) = std::fs::remove_dir_all(&self.place)
-        {
-            eprintln!("{} stays: {error}", self.place.display());
-        }
     }
 }
 

@@ -1,15 +1,14 @@
 //! The store of a home on a disk that is full, and one that is damaged.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
 use std::net::UdpSocket;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::lab::{PHONES, metric, steadfast};
+use crate::node::{self, Scratch};
 use crate::process::{Process, poll};
 
 /// How long anything of this may take.
@@ -24,17 +23,14 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// A folder with the configuration of one home, gone when dropped.
 struct Folder {
-    place: PathBuf,
+    files: Scratch,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Folder {
     fn new(test: &str, more: &str) -> Self {
-        let name = format!("store-{}-{test}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::create_dir_all(path.join("disk")).expect("a folder can be made");
         let folder = Self {
-            place: path,
+            files: Scratch::with(&format!("store-{test}"), "disk"),
             _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
         };
         let mut users = String::new();
@@ -55,11 +51,11 @@ impl Folder {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.place.join(name)
+        self.files.path(name)
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).expect("a file can be written");
+        self.files.write(name, text);
     }
 
     /// Runs the home, with a disk of so many KiB of its own, and returns once it listens.
@@ -76,25 +72,12 @@ impl Folder {
             run.arg(program).args(["run", "--config"]);
             run.arg(self.path("home.toml"));
         }
-        let mut home = Process::start("home", &mut run, self.path("home.log"));
-        let listens = poll(PATIENCE, || {
-            (home.ended().is_some() || home.output().contains("listening for SIP")).then_some(())
-        });
-        assert!(
-            listens.is_some() && home.ended().is_none(),
-            "{}",
-            home.output()
-        );
-        home
+        node::start("home", &mut run, self.path("home.log"), PATIENCE)
     }
 
     /// A page of the control socket: its status line and its body.
     fn page(&self, path: &str) -> (String, String) {
-        let mut stream = UnixStream::connect(self.path("home.sock")).expect("the node listens");
-        let request = format!("GET {path} HTTP/1.0\r\nHost: node\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
+        let answer = node::get(&self.path("home.sock"), path, "").expect("it answers");
         let (head, body) = answer.split_once("\r\n\r\n").expect("it is an answer");
         let status = head.lines().next().unwrap_or_default();
         (status.to_owned(), body.to_owned())
@@ -112,16 +95,6 @@ impl Folder {
             line.ends_with(status).then_some(body)
         });
         answer.unwrap_or_else(|| panic!("{path} never says {status}: {:?}", self.page(path)))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if !std::thread::panicking()
-            && let Err(error) = std::fs::remove_dir_all(&self.place)
-        {
-            eprintln!("{} stays: {error}", self.place.display());
-        }
     }
 }
 
